@@ -1,0 +1,1 @@
+"""What is declared and decided: pure code, no I/O."""
