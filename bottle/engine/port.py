@@ -1,0 +1,169 @@
+"""Engine: the port to Docker in our words; all that happens to containers goes through it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from bottle.core.plan import ContainerPlan, NetworkPlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineFacts:
+    """What the engine says of itself, read once."""
+
+    version: str
+    api: str
+    architecture: str
+    """As in image manifests: `amd64` or `arm64`."""
+    operating_system: str
+    runtimes: Mapping[str, str]
+    """Runtime name to the path of its program, as registered."""
+    default_runtime: str
+    security: tuple[str, ...]
+    data_root: str
+    desktop: bool
+    """Docker Desktop: the engine lives in a virtual machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFacts:
+    """One image that the engine has."""
+
+    reference: str
+    identity: str
+    """`sha256:...` of the image's configuration."""
+    labels: Mapping[str, str]
+    volumes: tuple[str, ...]
+    on_build: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed:
+    """A finished command: exit code and what it wrote."""
+
+    code: int
+    output: bytes
+    errors: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """Something that carries our label."""
+
+    kind: str
+    """`container`, `network` or `volume`."""
+    name: str
+    session: str
+    owner: str
+
+
+class SubnetTaken(Exception):
+    """The engine already has a network that overlaps the wanted subnet."""
+
+
+class Attached(Protocol):
+    """A started container whose PID 1 reads our pipe: closing it (or dying) ends the container."""
+
+    def send(self, text: bytes) -> None:
+        """Write to PID 1's stdin; raise BottleError when the container is gone."""
+
+    def line(self, seconds: float) -> str | None:
+        """Give the next line of its stdout; None at its end; raise TimeLimit after `seconds`."""
+
+    def errors(self) -> str:
+        """Give what it wrote to stderr so far, at most 8 KiB of it."""
+
+    def close(self) -> None:
+        """Let go of the pipe: PID 1 sees end of file."""
+
+
+class Engine(Protocol):
+    """The operations that the use cases need; each raises Unavailable when the engine is not there.
+
+    Names and values given here are never secrets: secrets travel by `Attached.send` and stdin only.
+    """
+
+    def __enter__(self) -> Engine: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def facts(self) -> EngineFacts:
+        """Read what the engine says of itself."""
+
+    def image(self, reference: str) -> ImageFacts | None:
+        """Look an image up locally; nothing is ever pulled."""
+
+    def pull(self, reference: str, seconds: float) -> str:
+        """Pull an image and give its repository digest; raise Unavailable after `seconds`."""
+
+    def tag(self, source: str, reference: str) -> None:
+        """Give an image one more name."""
+
+    def import_image(self, archive: Path, reference: str, changes: Sequence[str]) -> None:
+        """Make an image of a root file system archive, with Dockerfile instructions applied."""
+
+    def build(
+        self,
+        context: Path,
+        reference: str,
+        *,
+        arguments: Mapping[str, str],
+        labels: Mapping[str, str],
+        fresh: bool,
+    ) -> None:
+        """Build a context without network, by buildx or the classic builder; `fresh`: no cache."""
+
+    def run_once(
+        self,
+        image: str,
+        command: Sequence[str],
+        *,
+        flags: Sequence[str],
+        stdin: bytes = b"",
+        seconds: float = 60,
+    ) -> Completed:
+        """Run a one-shot container (`--rm`, never pulled) to its end with exactly these flags."""
+
+    def create_network(self, plan: NetworkPlan) -> None:
+        """Create a network; raise SubnetTaken when its subnet is in use."""
+
+    def create_container(self, plan: ContainerPlan) -> None:
+        """Create a container on all of its networks, not started."""
+
+    def start(self, name: str) -> Attached:
+        """Start a created container attached to our pipe."""
+
+    def start_once(self, image: str, command: Sequence[str], flags: Sequence[str]) -> Attached:
+        """Start a one-shot container attached to our pipe."""
+
+    def execute(
+        self, name: str, command: Sequence[str], *, user: str, stdin: bytes, seconds: float
+    ) -> Completed:
+        """Run a command in a running container, with `stdin` piped in."""
+
+    def interact(self, name: str, command: Sequence[str], *, user: str, terminal: bool) -> int:
+        """Hand this process's own terminal or pipes to a command inside; give its exit code."""
+
+    def inspect_container(self, name: str) -> Mapping[str, object]:
+        """Give everything the engine reports of a container."""
+
+    def inspect_network(self, name: str) -> Mapping[str, object]:
+        """Give everything the engine reports of a network."""
+
+    def subnets(self) -> tuple[str, ...]:
+        """List the subnets of all networks of the engine."""
+
+    def labelled(self, session: str = "") -> tuple[Labelled, ...]:
+        """List containers, networks and volumes with our label, of one session or of all."""
+
+    def remove(self, containers: Sequence[str], networks: Sequence[str]) -> None:
+        """Remove these at once; what is not there is no error."""
