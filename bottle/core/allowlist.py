@@ -76,10 +76,12 @@ class HostPattern:
     @classmethod
     def parse(cls, text: str) -> HostPattern:
         """Read `host`, `*.host`, `host:port` or `*.host:port`; raise PatternError otherwise."""
-        for mark, advice in (("://", "write the host alone, without a scheme"),
-                             ("/", "write the host alone, without a path"),
-                             ("@", "write the host alone, without a user"),
-                             ("%", "write the host alone, without percent signs")):
+        for mark, advice in (
+            ("://", "write the host alone, without a scheme"),
+            ("/", "write the host alone, without a path"),
+            ("@", "write the host alone, without a user"),
+            ("%", "write the host alone, without percent signs"),
+        ):
             if mark in text:
                 raise PatternError(advice)
         name, colon, port_text = text.partition(":")
@@ -137,8 +139,6 @@ class Allowlist:
         meant = [p for p in self.patterns if p.matches(name)]
         for pattern in meant:
             if pattern.port == port:
-                return Decision(
-                    allowed=True, reason=Reason.LISTED, pattern=str(pattern), host=name
-                )
+                return Decision(allowed=True, reason=Reason.LISTED, pattern=str(pattern), host=name)
         reason = Reason.PORT_NOT_LISTED if meant else Reason.NOT_LISTED
         return Decision(allowed=False, reason=reason, host=name)

@@ -18,8 +18,8 @@ _JSON5_PLACE = re.compile(r"<string>:(\d+) (.*?)(?: at column (\d+))?$", re.DOTA
 _SHOWN = 60
 
 
-class _Unacceptable(ValueError):
-    """Raised by the hooks of the parsers; carries the problem."""
+class _Unacceptable(Exception):
+    """Raised by the hooks of the parsers; no ValueError, which json5 would reword."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.found)

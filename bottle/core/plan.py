@@ -1,0 +1,462 @@
+"""Plan: one agent's manifest entry compiled for one host; every Docker flag is decided here.
+
+A plan holds no secret and does nothing: the engine executes it, posture compares with it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from bottle.core.allowlist import Allowlist, HostPattern
+from bottle.core.manifest import DEMO, Agent, Bottle, Manifest, nearest
+from bottle.errors import UsageError
+
+LABEL: Final = "claude-bottle"
+OWNER_LABEL: Final = "claude-bottle.owner"
+PROXY_PORT: Final = 8080
+SLOTS: Final = 225
+"""How many bottles one engine can hold: four user ids each out of 60100 to 60999."""
+
+_FIRST_UID: Final = 60100
+_UIDS_A_SLOT: Final = 4
+_POOL: Final = ipaddress.IPv4Network("10.231.0.0/16")
+_SLOT_SIZE: Final = 32
+_MIB: Final = 1024 * 1024
+
+API_HOST: Final = "api.anthropic.com"
+BUILT_IN_HOSTS: Final = {"claude": (API_HOST,), "demo": (API_HOST,), "shell": ()}
+"""The hosts that an adapter's program needs with its optional traffic off (measured)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """One of the places for a bottle on an engine: its user ids and its subnets."""
+
+    number: int
+
+    @property
+    def _first(self) -> int:
+        return _FIRST_UID + self.number * _UIDS_A_SLOT
+
+    @property
+    def sidecar_uid(self) -> int:
+        return self._first
+
+    @property
+    def keeper_uid(self) -> int:
+        """The user of PID 1 in the agent's container, which the agent cannot signal."""
+        return self._first + 1
+
+    @property
+    def agent_uid(self) -> int:
+        return self._first + 2
+
+    @property
+    def standin_uid(self) -> int:
+        return self._first + 3
+
+    @property
+    def uids(self) -> frozenset[int]:
+        return frozenset(range(self._first, self._first + _UIDS_A_SLOT))
+
+    @property
+    def inside(self) -> ipaddress.IPv4Network:
+        start = int(_POOL.network_address) + self.number * _SLOT_SIZE
+        return ipaddress.IPv4Network((start, 28))
+
+    @property
+    def outside(self) -> ipaddress.IPv4Network:
+        start = int(_POOL.network_address) + self.number * _SLOT_SIZE + _SLOT_SIZE // 2
+        return ipaddress.IPv4Network((start, 28))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """What a plan depends on besides the manifest: this host's engine and images, this session."""
+
+    session: str
+    """Twelve hex digits, made anew for each start."""
+    owner: str
+    """Who may reap what the session leaves: a digest of machine and state folder."""
+    slot: Slot
+    images: Mapping[str, str]
+    """Role (`agent`, `sidecar`, `standin`, `hostrule`) to image id (`sha256:...`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkPlan:
+    """One bridge network of the bottle's own."""
+
+    name: str
+    bridge: str
+    subnet: str
+    internal: bool
+    labels: Mapping[str, str]
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Bridge options; an internal bridge gets no address of the host."""
+        own = {"com.docker.network.bridge.name": self.bridge}
+        if self.internal:
+            return own | {"com.docker.network.bridge.inhibit_ipv4": "true"}
+        return own | {"com.docker.network.bridge.enable_icc": "false"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attachment:
+    """A container's place on a network."""
+
+    network: str
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tmpfs:
+    """A place in memory where a container may write."""
+
+    path: str
+    mib: int
+    uid: int
+    mode: str = "0700"
+    executable: bool = False
+
+    @property
+    def options(self) -> str:
+        """As Docker takes and reports them."""
+        run = "exec" if self.executable else "noexec"
+        return (
+            f"rw,{run},nosuid,nodev,size={self.mib}m,mode={self.mode},uid={self.uid},gid={self.uid}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerPlan:
+    """One container: everything that `docker create` is told."""
+
+    name: str
+    role: str
+    image: str
+    hostname: str
+    runtime: str
+    uid: int
+    command: tuple[str, ...]
+    attachments: tuple[Attachment, ...]
+    """The first is given at creation, the others are connected before the start."""
+    labels: Mapping[str, str]
+    tmpfs: tuple[Tmpfs, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    dns: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    memory_mib: int
+    pids: int
+    cpu_shares: int = 1024
+
+    @property
+    def memory(self) -> int:
+        """Bytes, tmpfs included; swap is the same, so that nothing is swapped out."""
+        return self.memory_mib * _MIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pin:
+    """A stand-in's name at its address: the one exemption from the sidecar's address rule."""
+
+    host: str
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """An allowlist entry and where it comes from."""
+
+    pattern: HostPattern
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything one start does, as data."""
+
+    session: str
+    agent: Agent
+    bottle: Bottle
+    slot: Slot
+    inside: NetworkPlan
+    outside: NetworkPlan
+    keeper: ContainerPlan
+    """The agent's container, held open by its PID 1; the agent itself is executed in it."""
+    sidecar: ContainerPlan
+    standin: ContainerPlan | None
+    pins: tuple[Pin, ...]
+    listed: tuple[Listed, ...]
+    images: Mapping[str, str]
+
+    @property
+    def allowlist(self) -> Allowlist:
+        return Allowlist.of(entry.pattern for entry in self.listed)
+
+    @property
+    def networks(self) -> tuple[NetworkPlan, NetworkPlan]:
+        return (self.inside, self.outside)
+
+    @property
+    def containers(self) -> tuple[ContainerPlan, ...]:
+        everyone = (self.keeper, self.sidecar, self.standin)
+        return tuple(container for container in everyone if container)
+
+    @property
+    def sidecar_address(self) -> str:
+        return self.sidecar.attachments[1].address
+
+
+def choose(manifest: Manifest, name: str) -> Agent:
+    """Find an agent by name; raise UsageError that suggests the nearest."""
+    if name in manifest.agents:
+        return manifest.agents[name]
+    known = ", ".join(sorted(manifest.agents)) or "none"
+    suggestion = nearest(name, manifest.agents)
+    remedy = f"{suggestion} " if suggestion else ""
+    raise UsageError(f"there is no agent {name!r}", f"{remedy}the manifest declares: {known}")
+
+
+def compile(  # noqa: A001  # the word of the design; the builtin is not used here
+    manifest: Manifest, agent: str, host: Host, *, standin_names: tuple[str, ...] = ()
+) -> Plan:
+    """Decide every network, container, flag and label of one agent's bottle on one host.
+
+    `standin_names` are served by a stand-in on an `outside` that is internal too: the demo's own,
+    or a test's. No manifest can ask for them.
+    """
+    chosen = choose(manifest, agent)
+    bottle = manifest.bottles[chosen.bottle]
+    if chosen.adapter == DEMO:
+        standin_names = (API_HOST, *(p.host for p in bottle.egress.allowlist if not p.below))
+    inside, outside = _networks(host, closed=bool(standin_names))
+    standin = _standin(host, outside) if standin_names else None
+    return Plan(
+        session=host.session,
+        agent=chosen,
+        bottle=bottle,
+        slot=host.slot,
+        inside=inside,
+        outside=outside,
+        keeper=_keeper(host, bottle, inside),
+        sidecar=_sidecar(host, inside, outside),
+        standin=standin,
+        pins=_pins(standin, standin_names),
+        listed=_listed(chosen, bottle),
+        images=dict(host.images),
+    )
+
+
+def _pins(standin: ContainerPlan | None, names: Iterable[str]) -> tuple[Pin, ...]:
+    if standin is None:
+        return ()
+    address = standin.attachments[0].address
+    return tuple(Pin(host=name, address=address) for name in dict.fromkeys(names))
+
+
+def _listed(agent: Agent, bottle: Bottle) -> tuple[Listed, ...]:
+    built_in = [HostPattern.parse(host) for host in BUILT_IN_HOSTS[agent.adapter]]
+    sources = dict.fromkeys(built_in, f"built in for {agent.adapter}")
+    for pattern in bottle.egress.allowlist:
+        sources.setdefault(pattern, f"bottles.{bottle.name}.egress.allowlist")
+    return tuple(Listed(pattern=p, source=s) for p, s in sorted(sources.items()))
+
+
+def labels(host: Host) -> dict[str, str]:
+    """Give the labels that everything made for a session carries."""
+    return {LABEL: host.session, OWNER_LABEL: host.owner}
+
+
+def _networks(host: Host, *, closed: bool) -> tuple[NetworkPlan, NetworkPlan]:
+    inside = NetworkPlan(
+        name=f"cb-{host.session}-inside",
+        bridge=f"cb-{host.session[:8]}",
+        subnet=str(host.slot.inside),
+        internal=True,
+        labels=labels(host),
+    )
+    outside = NetworkPlan(
+        name=f"cb-{host.session}-outside",
+        bridge=f"co-{host.session[:8]}",
+        subnet=str(host.slot.outside),
+        internal=closed,
+        labels=labels(host),
+    )
+    return inside, outside
+
+
+def _address(network: ipaddress.IPv4Network, place: int) -> str:
+    return str(network[place])
+
+
+def _keeper(host: Host, bottle: Bottle, inside: NetworkPlan) -> ContainerPlan:
+    slot = host.slot
+    proxy = f"http://{_address(slot.inside, 2)}:{PROXY_PORT}"
+    return ContainerPlan(
+        name=f"cb-{host.session}-agent",
+        role="agent",
+        image=host.images["agent"],
+        hostname="bottle",
+        runtime=bottle.runtime,
+        uid=slot.keeper_uid,
+        command=("tini", "--", "/opt/bottle/hold"),
+        attachments=(Attachment(network=inside.name, address=_address(slot.inside, 3)),),
+        labels=labels(host),
+        tmpfs=_agent_tmpfs(slot),
+        environment=_agent_environment(proxy),
+        sysctls=_agent_sysctls(bottle.runtime),
+        dns=("127.0.0.1",),
+        dns_options=("timeout:1", "attempts:1"),
+        memory_mib=4096,
+        pids=1024,
+        cpu_shares=512,
+    )
+
+
+def _agent_tmpfs(slot: Slot) -> tuple[Tmpfs, ...]:
+    agent, keeper = slot.agent_uid, slot.keeper_uid
+    return (
+        Tmpfs(path="/tmp", mib=512, uid=agent, mode="1777", executable=True),  # noqa: S108
+        Tmpfs(path="/home/agent", mib=512, uid=agent, executable=True),
+        Tmpfs(path="/workspace", mib=2048, uid=agent, mode="0755", executable=True),
+        Tmpfs(path="/run/bottle", mib=64, uid=keeper, mode="0755"),
+        Tmpfs(path="/etc/ssl/certs", mib=8, uid=keeper, mode="0755"),
+    )
+
+
+def _agent_sysctls(runtime: str) -> dict[str, str]:
+    low_ports = {"net.ipv4.ip_unprivileged_port_start": "1024"}
+    if runtime != "runc":
+        return low_ports  # gVisor's own network stack knows no neighbour settings
+    return low_ports | {
+        "net.ipv4.neigh.eth0.mcast_solicit": "1",
+        "net.ipv4.neigh.eth0.retrans_time_ms": "20",
+    }
+
+
+def _agent_environment(proxy: str) -> dict[str, str]:
+    bundle = "/etc/ssl/certs/ca-certificates.crt"
+    names = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+    proxies = {n: proxy for name in names for n in (name, name.lower())}
+    trust = (
+        "SSL_CERT_FILE",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        "GIT_SSL_CAINFO",
+        "PIP_CERT",
+        "NODE_EXTRA_CA_CERTS",
+        "npm_config_cafile",
+        "CARGO_HTTP_CAINFO",
+    )
+    return {
+        "PATH": "/home/agent/.local/bin:/usr/local/bin:/usr/bin:/bin",
+        "HOME": "/home/agent",
+        "LANG": "C.UTF-8",
+        **proxies,
+        "NO_PROXY": "",
+        "no_proxy": "",
+        **dict.fromkeys(trust, bundle),
+        "SSL_CERT_DIR": "/etc/ssl/certs",
+    }
+
+
+def _sidecar(host: Host, inside: NetworkPlan, outside: NetworkPlan) -> ContainerPlan:
+    slot = host.slot
+    return ContainerPlan(
+        name=f"cb-{host.session}-sidecar",
+        role="sidecar",
+        image=host.images["sidecar"],
+        hostname="sidecar",
+        runtime="runc",
+        uid=slot.sidecar_uid,
+        command=("tini", "--", "/opt/sidecar/start"),
+        attachments=(
+            Attachment(network=outside.name, address=_address(slot.outside, 2)),
+            Attachment(network=inside.name, address=_address(slot.inside, 2)),
+        ),
+        labels=labels(host),
+        tmpfs=(Tmpfs(path="/run/sidecar", mib=8, uid=slot.sidecar_uid),),
+        sysctls={"net.ipv4.ip_forward": "0"},
+        memory_mib=512,
+        pids=256,
+    )
+
+
+def _standin(host: Host, outside: NetworkPlan) -> ContainerPlan:
+    slot = host.slot
+    return ContainerPlan(
+        name=f"cb-{host.session}-standin",
+        role="standin",
+        image=host.images["standin"],
+        hostname="standin",
+        runtime="runc",
+        uid=slot.standin_uid,
+        command=("tini", "--", "/opt/standin/start"),
+        attachments=(Attachment(network=outside.name, address=_address(slot.outside, 3)),),
+        labels=labels(host),
+        tmpfs=(Tmpfs(path="/run/standin", mib=8, uid=slot.standin_uid),),
+        sysctls={"net.ipv4.ip_forward": "0"},
+        dns=("127.0.0.1",),
+        memory_mib=256,
+        pids=128,
+    )
+
+
+def network_arguments(plan: NetworkPlan) -> tuple[str, ...]:
+    """Give the words after `docker network create`."""
+    words = ["--driver=bridge", f"--subnet={plan.subnet}"]
+    words += [f"--opt={name}={value}" for name, value in plan.options.items()]
+    words += [f"--label={name}={value}" for name, value in plan.labels.items()]
+    words += ["--internal"] if plan.internal else []
+    return (*words, plan.name)
+
+
+def container_arguments(plan: ContainerPlan) -> tuple[str, ...]:
+    """Give the words after `docker create`; no flag of a bottle's containers is decided elsewhere.
+
+    The container is removed by the engine when PID 1 ends, writes no log, and keeps its stdin
+    open for the pipe that it lives on.
+    """
+    first = plan.attachments[0]
+    words = [
+        f"--name={plan.name}",
+        f"--hostname={plan.hostname}",
+        f"--runtime={plan.runtime}",
+        f"--user={plan.uid}:{plan.uid}",
+        f"--network={first.network}",
+        f"--ip={first.address}",
+        f"--memory={plan.memory}",
+        f"--memory-swap={plan.memory}",
+        f"--pids-limit={plan.pids}",
+        f"--cpu-shares={plan.cpu_shares}",
+        *_FIXED_FLAGS,
+    ]
+    words += [f"--label={name}={value}" for name, value in plan.labels.items()]
+    words += [f"--tmpfs={mount.path}:{mount.options}" for mount in plan.tmpfs]
+    words += [f"--env={name}={value}" for name, value in plan.environment.items()]
+    words += [f"--sysctl={name}={value}" for name, value in plan.sysctls.items()]
+    words += [f"--dns={server}" for server in plan.dns]
+    words += [f"--dns-option={option}" for option in plan.dns_options]
+    return (*words, f"--entrypoint={plan.command[0]}", plan.image, *plan.command[1:])
+
+
+_FIXED_FLAGS: Final = (
+    "--interactive",
+    "--rm",
+    "--pull=never",
+    "--cap-drop=ALL",
+    "--security-opt=no-new-privileges",
+    "--read-only",
+    "--ipc=private",
+    "--log-driver=none",
+    "--no-healthcheck",
+    "--restart=no",
+    "--ulimit=core=0:0",
+    "--ulimit=nofile=65536:65536",
+)
