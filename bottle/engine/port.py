@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol
 
 from bottle.core.plan import ContainerPlan, NetworkPlan
@@ -77,8 +76,14 @@ class Attached(Protocol):
     def errors(self) -> str:
         """Give what it wrote to stderr so far, at most 8 KiB of it."""
 
+    def wait(self, seconds: float) -> int:
+        """Wait for its end and give the exit code; raise TimeLimit after `seconds`."""
+
     def close(self) -> None:
         """Let go of the pipe: PID 1 sees end of file."""
+
+    def end(self) -> None:
+        """Let go of the pipe and make sure that the client program has ended."""
 
 
 class Engine(Protocol):
@@ -86,15 +91,6 @@ class Engine(Protocol):
 
     Names and values given here are never secrets: secrets travel by `Attached.send` and stdin only.
     """
-
-    def __enter__(self) -> Engine: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
 
     def facts(self) -> EngineFacts:
         """Read what the engine says of itself."""
@@ -150,8 +146,22 @@ class Engine(Protocol):
     ) -> Completed:
         """Run a command in a running container, with `stdin` piped in."""
 
-    def interact(self, name: str, command: Sequence[str], *, user: str, terminal: bool) -> int:
-        """Hand this process's own terminal or pipes to a command inside; give its exit code."""
+    def stream(self, name: str, command: Sequence[str], *, user: str) -> Attached:
+        """Run a command in a running container and read its lines as they come."""
+
+    def interact(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        user: str,
+        terminal: bool,
+        environment: Mapping[str, str],
+    ) -> int:
+        """Hand this process's own terminal or pipes to a command inside; give its exit code.
+
+        `environment` is visible to the engine: nothing secret belongs there.
+        """
 
     def inspect_container(self, name: str) -> Mapping[str, object]:
         """Give everything the engine reports of a container."""
@@ -165,5 +175,7 @@ class Engine(Protocol):
     def labelled(self, session: str = "") -> tuple[Labelled, ...]:
         """List containers, networks and volumes with our label, of one session or of all."""
 
-    def remove(self, containers: Sequence[str], networks: Sequence[str]) -> None:
+    def remove(
+        self, containers: Sequence[str], networks: Sequence[str], volumes: Sequence[str] = ()
+    ) -> None:
         """Remove these at once; what is not there is no error."""

@@ -1,0 +1,290 @@
+"""The Engine on Docker: python-on-whales where it can say a thing, its command line where not.
+
+Not sayable there: internal networks, stdin for a command, attached pipes, time limits.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, cast
+
+from python_on_whales import DockerClient
+from python_on_whales.exceptions import ClientNotFoundError, DockerException, NoSuchImage
+
+from bottle.core.plan import (
+    LABEL,
+    OWNER_LABEL,
+    ContainerPlan,
+    NetworkPlan,
+    container_arguments,
+    network_arguments,
+)
+from bottle.engine.port import Completed, EngineFacts, ImageFacts, Labelled, SubnetTaken
+from bottle.engine.process import Pipe
+from bottle.errors import BottleError, TimeLimit, Unavailable
+
+_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+_QUICK: Final = 60.0
+_FIELDS: Final = f'{{{{.ID}}}}\t{{{{.Label "{LABEL}"}}}}\t{{{{.Label "{OWNER_LABEL}"}}}}'
+_LISTINGS: Final = {
+    "container": (("ps", "--all"), _FIELDS.replace("ID", "Names", 1)),
+    "network": (("network", "ls"), _FIELDS.replace("ID", "Name", 1)),
+    "volume": (("volume", "ls"), _FIELDS.replace("ID", "Name", 1)),
+}
+_DETACH_KEYS: Final = "--detach-keys=ctrl-^,ctrl-]"
+"""Docker's own, ctrl-p ctrl-q, would swallow ctrl-p and leave the agent running."""
+
+
+class DockerEngine:
+    """Implements the Engine protocol; see bottle.engine.port for what each operation promises."""
+
+    @cached_property
+    def _client(self) -> DockerClient:
+        client = DockerClient()
+        try:
+            _ = client.client_config.docker_cmd
+        except ClientNotFoundError:
+            raise Unavailable("there is no docker command here", _START_ENGINE) from None
+        return client
+
+    @cached_property
+    def _docker(self) -> tuple[str, ...]:
+        return tuple(str(word) for word in self._client.client_config.docker_cmd)
+
+    def facts(self) -> EngineFacts:
+        try:
+            system = self._client.system.info()
+            versions = self._client.version()
+        except DockerException as error:
+            raise _unavailable(error) from None
+        if system.server_version is None or versions.server is None:
+            raise Unavailable("the Docker engine does not answer", _START_ENGINE)
+        name = system.operating_system or ""
+        return EngineFacts(
+            version=system.server_version,
+            api=versions.server.api_version or "",
+            architecture=_ARCHITECTURES.get(system.architecture or "", system.architecture or ""),
+            operating_system=name,
+            runtimes={n: r.path or "" for n, r in (system.runtimes or {}).items()},
+            default_runtime=system.default_runtime or "",
+            security=tuple(system.security_options or ()),
+            data_root=str(system.docker_root_dir or ""),
+            desktop="Docker Desktop" in name,
+        )
+
+    def image(self, reference: str) -> ImageFacts | None:
+        try:
+            image = self._client.image.inspect(reference)
+        except NoSuchImage:
+            return None
+        except DockerException as error:
+            raise _unavailable(error) from None
+        config = image.config
+        return ImageFacts(
+            reference=reference,
+            identity=image.id,
+            labels=dict(config.labels or {}),
+            volumes=tuple(str(path) for path in config.volumes or ()),
+            on_build=tuple(config.on_build or ()),
+        )
+
+    def pull(self, reference: str, seconds: float) -> str:
+        self._checked(["pull", "--quiet", reference], seconds=seconds)
+        digests = self._checked(
+            ["image", "inspect", "--format", "{{json .RepoDigests}}", reference]
+        ).output
+        return str((json.loads(digests) or [""])[0])
+
+    def tag(self, source: str, reference: str) -> None:
+        self._checked(["tag", source, reference])
+
+    def import_image(self, archive: Path, reference: str, changes: Sequence[str]) -> None:
+        try:
+            self._client.image.import_(archive, tag=reference, changes=list(changes))
+        except DockerException as error:
+            raise _unavailable(error) from None
+
+    def build(
+        self,
+        context: Path,
+        reference: str,
+        *,
+        arguments: Mapping[str, str],
+        labels: Mapping[str, str],
+        fresh: bool,
+    ) -> None:
+        try:
+            if self._client.buildx.is_installed():
+                self._client.buildx.build(
+                    context,
+                    build_args=dict(arguments),
+                    labels=dict(labels),
+                    cache=not fresh,
+                    network="none",
+                    load=True,
+                    progress=False,
+                    provenance=False,
+                    tags=[reference],
+                )
+                return
+            self._client.image.legacy_build(
+                context,
+                build_args=dict(arguments),
+                labels=dict(labels),
+                cache=not fresh,
+                network="none",
+                tags=[reference],
+            )
+        except DockerException as error:
+            raise Unavailable(
+                f"image {reference} could not be built: {_last_lines(error.stderr or str(error))}",
+                "run `invoke build --no-cache`",
+            ) from None
+
+    def run_once(
+        self,
+        image: str,
+        command: Sequence[str],
+        *,
+        flags: Sequence[str],
+        stdin: bytes = b"",
+        seconds: float = _QUICK,
+    ) -> Completed:
+        return self._run(_once(image, command, flags), stdin=stdin, seconds=seconds)
+
+    def create_network(self, plan: NetworkPlan) -> None:
+        done = self._run(["network", "create", *network_arguments(plan)])
+        if done.code == 0:
+            return
+        if re.search(rb"overlap|address already in use", done.errors):
+            raise SubnetTaken(plan.subnet)
+        raise Unavailable(f"network {plan.name} was not made: {_last_lines(done.errors)}")
+
+    def create_container(self, plan: ContainerPlan) -> None:
+        self._checked(["create", *container_arguments(plan)])
+        for further in plan.attachments[1:]:
+            self._checked(
+                ["network", "connect", f"--ip={further.address}", further.network, plan.name]
+            )
+
+    def start(self, name: str) -> Pipe:
+        return Pipe([*self._docker, "start", "--attach", "--interactive", name])
+
+    def start_once(self, image: str, command: Sequence[str], flags: Sequence[str]) -> Pipe:
+        return Pipe([*self._docker, *_once(image, command, flags)])
+
+    def execute(
+        self, name: str, command: Sequence[str], *, user: str, stdin: bytes, seconds: float
+    ) -> Completed:
+        words = ["exec", "--interactive", f"--user={user}", name, *command]
+        return self._run(words, stdin=stdin, seconds=seconds)
+
+    def stream(self, name: str, command: Sequence[str], *, user: str) -> Pipe:
+        return Pipe([*self._docker, "exec", "--interactive", f"--user={user}", name, *command])
+
+    def interact(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        user: str,
+        terminal: bool,
+        environment: Mapping[str, str],
+    ) -> int:
+        words = ["exec", "--interactive", f"--user={user}", _DETACH_KEYS]
+        words += ["--tty"] if terminal else []
+        words += [f"--env={name}={value}" for name, value in environment.items()]
+        return subprocess.call([*self._docker, *words, name, *command])
+
+    def inspect_container(self, name: str) -> Mapping[str, object]:
+        return self._inspect("container", name)
+
+    def inspect_network(self, name: str) -> Mapping[str, object]:
+        return self._inspect("network", name)
+
+    def _inspect(self, kind: str, name: str) -> Mapping[str, object]:
+        found = json.loads(self._checked([kind, "inspect", name]).output)
+        return cast("Mapping[str, object]", found[0])
+
+    def subnets(self) -> tuple[str, ...]:
+        names = self._checked(["network", "ls", "--quiet"]).output.decode().split()
+        found: list[Any] = json.loads(self._checked(["network", "inspect", *names]).output)
+        configurations = [c for network in found for c in network["IPAM"]["Config"] or []]
+        return tuple(c["Subnet"] for c in configurations if "Subnet" in c)
+
+    def labelled(self, session: str = "") -> tuple[Labelled, ...]:
+        wanted = f"{LABEL}={session}" if session else LABEL
+        found = []
+        for kind, (words, fields) in _LISTINGS.items():
+            listing = [*words, "--filter", f"label={wanted}", "--format", fields]
+            for line in self._checked(listing).output.decode().splitlines():
+                name, label, owner = line.split("\t")
+                found.append(Labelled(kind=kind, name=name, session=label, owner=owner))
+        return tuple(found)
+
+    def remove(
+        self, containers: Sequence[str], networks: Sequence[str], volumes: Sequence[str] = ()
+    ) -> None:
+        if containers:
+            self._run(["rm", "--force", "--volumes", *containers])
+        if networks:
+            self._run(["network", "rm", *networks])
+        if volumes:
+            self._run(["volume", "rm", *volumes])
+
+    def _checked(self, words: Sequence[str], *, seconds: float = _QUICK) -> Completed:
+        done = self._run(words, seconds=seconds)
+        if done.code:
+            raise _failed(words, done)
+        return done
+
+    def _run(
+        self, words: Sequence[str], *, stdin: bytes = b"", seconds: float = _QUICK
+    ) -> Completed:
+        try:
+            done = subprocess.run(
+                [*self._docker, *words],
+                input=stdin,
+                capture_output=True,
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise TimeLimit(
+                f"docker {words[0]} took longer than {seconds:g} s", "look at the engine's load"
+            ) from None
+        return Completed(code=done.returncode, output=done.stdout, errors=done.stderr)
+
+
+_START_ENGINE: Final = "start it, or run ./setup, which installs and starts one"
+_NO_ENGINE: Final = re.compile(
+    r"Cannot connect to the Docker daemon|permission denied|no such host"
+)
+
+
+def _once(image: str, command: Sequence[str], flags: Sequence[str]) -> list[str]:
+    fixed = ["run", "--rm", "--interactive", "--pull=never", "--log-driver=none"]
+    return [*fixed, *flags, image, *command]
+
+
+def _failed(words: Sequence[str], done: Completed) -> BottleError:
+    text = _last_lines(done.errors)
+    if _NO_ENGINE.search(text):
+        return Unavailable(f"the Docker engine does not answer: {text}", _START_ENGINE)
+    return Unavailable(f"docker {words[0]} failed: {text}")
+
+
+def _unavailable(error: DockerException) -> Unavailable:
+    return Unavailable(
+        f"the Docker engine does not answer: {_last_lines(error.stderr or '')}", _START_ENGINE
+    )
+
+
+def _last_lines(text: str | bytes) -> str:
+    words = text.decode(errors="replace") if isinstance(text, bytes) else text
+    return " ".join(line.strip() for line in words.strip().splitlines()[-3:])

@@ -1,0 +1,108 @@
+"""Pipe: a running client program whose stdin we hold and whose lines we read."""
+
+from __future__ import annotations
+
+import queue
+import subprocess
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import IO
+
+from bottle.errors import TimeLimit, Unavailable
+
+_LONGEST_LINE = 1 << 20
+_MOST_LINES = 10_000
+_MOST_ERRORS = 8 * 1024
+
+
+class Pipe:
+    """A client started in its own process group, so that ^C at the terminal does not reach it.
+
+    Only this process holds the writing end of its stdin: when we die, it reads end of file.
+    Lines beyond 10,000 unread ones wait in the pipe; a line is cut at 1 MiB.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._lines: queue.Queue[str | None] = queue.Queue(_MOST_LINES)
+        self._errors = bytearray()
+        self._readers = (
+            threading.Thread(target=self._read_lines, daemon=True),
+            threading.Thread(target=self._read_errors, daemon=True),
+        )
+        for reader in self._readers:
+            reader.start()
+
+    def send(self, text: bytes) -> None:
+        """Write to its stdin; raise Unavailable when it has ended."""
+        stdin = _open(self._process.stdin)
+        try:
+            stdin.write(text)
+            stdin.flush()
+        except (BrokenPipeError, ValueError):
+            raise Unavailable(f"the container ended: {self.errors().strip()}") from None
+
+    def line(self, seconds: float) -> str | None:
+        """Give its next line, None at the end; raise TimeLimit after `seconds`."""
+        try:
+            line = self._lines.get(timeout=seconds)
+        except queue.Empty:
+            raise TimeLimit(f"no line came within {seconds:g} s") from None
+        if line is None:
+            self._lines.put(None)
+        return line
+
+    def errors(self) -> str:
+        """Give what it wrote to stderr so far, at most 8 KiB, without Docker's DNS remark."""
+        text = bytes(self._errors).decode(errors="replace")
+        lines = [
+            line for line in text.splitlines() if not line.startswith("WARNING: Localhost DNS")
+        ]
+        return "\n".join(lines)
+
+    def wait(self, seconds: float) -> int:
+        """Wait for its end and give its exit code; raise TimeLimit after `seconds`."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise TimeLimit(f"it did not end within {seconds:g} s") from None
+
+    def close(self) -> None:
+        """Let go of its stdin: it, and PID 1 behind it, read end of file."""
+        with suppress(BrokenPipeError):
+            _open(self._process.stdin).close()
+
+    def end(self) -> None:
+        """Close, and kill the client when it has not ended after two seconds."""
+        self.close()
+        try:
+            self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _read_lines(self) -> None:
+        stdout = _open(self._process.stdout)
+        while line := stdout.readline(_LONGEST_LINE):
+            self._lines.put(line.decode(errors="replace").rstrip("\n"))
+        stdout.close()
+        self._lines.put(None)
+
+    def _read_errors(self) -> None:
+        stderr = _open(self._process.stderr)
+        while chunk := stderr.read1(4096) if hasattr(stderr, "read1") else stderr.read(4096):
+            self._errors += chunk[: max(0, _MOST_ERRORS - len(self._errors))]
+        stderr.close()
+
+
+def _open(stream: IO[bytes] | None) -> IO[bytes]:
+    if stream is None:
+        raise AssertionError("all three streams are pipes")
+    return stream
