@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from python_on_whales import DockerClient
-from python_on_whales.exceptions import ClientNotFoundError, DockerException, NoSuchImage
+from python_on_whales.client_config import ClientNotFoundError
+from python_on_whales.exceptions import DockerException, NoSuchImage
 
 from bottle.core.plan import (
     LABEL,
