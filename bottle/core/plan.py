@@ -410,7 +410,7 @@ def _standin(host: Host, outside: NetworkPlan) -> ContainerPlan:
 
 def network_arguments(plan: NetworkPlan) -> tuple[str, ...]:
     """Give the words after `docker network create`."""
-    words = ["--driver=bridge", f"--subnet={plan.subnet}"]
+    words = ["--driver=bridge", "--ipv6=false", f"--subnet={plan.subnet}"]
     words += [f"--opt={name}={value}" for name, value in plan.options.items()]
     words += [f"--label={name}={value}" for name, value in plan.labels.items()]
     words += ["--internal"] if plan.internal else []
@@ -458,5 +458,4 @@ _FIXED_FLAGS: Final = (
     "--no-healthcheck",
     "--restart=no",
     "--ulimit=core=0:0",
-    "--ulimit=nofile=65536:65536",
 )

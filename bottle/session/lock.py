@@ -1,0 +1,65 @@
+"""Lock: the sign that a session lives; a file lock that its launcher holds until it ends or dies."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+
+
+def state_folder() -> Path:
+    """Give the folder of locks and audit records, made when missing, for this user alone."""
+    folder = Path(platformdirs.user_state_dir("claude-bottle"))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def owner_key(folder: Path) -> str:
+    """Give the label of what launchers with this state folder made: they alone may reap it."""
+    machine = Path("/etc/machine-id")
+    name = machine.read_text().strip() if machine.is_file() else platform.node()
+    return hashlib.sha256(f"{name}\0{folder.resolve()}".encode()).hexdigest()[:16]
+
+
+@contextmanager
+def hold(folder: Path, session: str) -> Iterator[None]:
+    """Hold a session's lock; taken before anything of the session is made, gone when it is over."""
+    path = _path(folder, session)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+        path.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+def is_dead(folder: Path, session: str) -> bool:
+    """Say whether nobody holds the session's lock; a session without a lock file is dead."""
+    try:
+        descriptor = os.open(_path(folder, session), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def forget(folder: Path, session: str) -> None:
+    """Remove the lock file of a dead session."""
+    _path(folder, session).unlink(missing_ok=True)
+
+
+def _path(folder: Path, session: str) -> Path:
+    return folder / "sessions" / f"{session}.lock"
