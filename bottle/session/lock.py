@@ -1,4 +1,4 @@
-"""Lock: the sign that a session lives; a file lock that its launcher holds until it ends or dies."""
+"""Lock: the sign that a session lives, a file lock held by its launcher until it ends or dies."""
 
 from __future__ import annotations
 
@@ -32,33 +32,56 @@ def hold(folder: Path, session: str) -> Iterator[None]:
     """Hold a session's lock; taken before anything of the session is made, gone when it is over."""
     path = _path(folder, session)
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = _locked(path)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
         path.unlink(missing_ok=True)
     finally:
         os.close(descriptor)
 
 
+def _locked(path: Path) -> int:
+    """Open and lock a file that still has its name then: a reaper may have just removed it."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+            return descriptor
+        os.close(descriptor)
+
+
 def is_dead(folder: Path, session: str) -> bool:
     """Say whether nobody holds the session's lock; a session without a lock file is dead."""
+    with _if_dead(folder, session) as dead:
+        return dead
+
+
+def forget(folder: Path, session: str) -> None:
+    """Remove the lock file of a dead session; that of a live one stays."""
+    with _if_dead(folder, session) as dead:
+        if dead:
+            _path(folder, session).unlink(missing_ok=True)
+
+
+@contextmanager
+def _if_dead(folder: Path, session: str) -> Iterator[bool]:
     try:
         descriptor = os.open(_path(folder, session), os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
-        return True
+        yield True
+        return
+    try:
+        yield _locks(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _locks(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    finally:
-        os.close(descriptor)
     return True
-
-
-def forget(folder: Path, session: str) -> None:
-    """Remove the lock file of a dead session."""
-    _path(folder, session).unlink(missing_ok=True)
 
 
 def _path(folder: Path, session: str) -> Path:

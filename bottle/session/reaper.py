@@ -15,7 +15,9 @@ def reap(engine: Engine, folder: Path) -> tuple[Labelled, ...]:
     """Remove every labelled thing of this owner whose session is dead; give what was removed."""
     owner = lock.owner_key(folder)
     ours = [thing for thing in engine.labelled() if thing.owner == owner]
-    dead = {s for s in {t.session for t in ours} if _SESSION.fullmatch(s) and lock.is_dead(folder, s)}
+    dead = {
+        s for s in {t.session for t in ours} if _SESSION.fullmatch(s) and lock.is_dead(folder, s)
+    }
     left = tuple(thing for thing in ours if thing.session in dead)
     remove(engine, left)
     for session in dead:

@@ -1,0 +1,118 @@
+"""Interior: what the kernel reports inside a bottle, compared with what its plan implies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from bottle.core.plan import Plan
+from bottle.core.posture import Difference
+
+_NO_POWERS: Final = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+_FALLBACK_DEVICES: Final = frozenset(
+    ("tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0")
+)
+"""Devices that some kernels put into every network namespace; they lead nowhere."""
+
+_REFUSED: Final[Mapping[str, tuple[str, ...]]] = {
+    "vsock": ("EPERM",),
+    "io_uring": ("EPERM",),
+    "low_port": ("EACCES",),
+    "write_root": ("EROFS",),
+    "signal_first": ("EPERM",),
+}
+"""What the agent must not be able to do, and the error that the right wall gives."""
+
+_SYSTEM_TYPES: Final = frozenset(
+    ("proc", "sysfs", "tmpfs", "devpts", "devtmpfs", "mqueue", "cgroup", "cgroup2", "dev")
+)
+_SYSTEM_PLACES: Final = ("/proc", "/sys", "/dev")
+_HANDED_FILES: Final = frozenset(("/etc/resolv.conf", "/etc/hostname", "/etc/hosts"))
+
+Observed = Mapping[str, Any]
+
+
+def differences(plan: Plan, observed: Observed) -> tuple[Difference, ...]:
+    """Compare what was seen as the agent, before the agent, with the plan."""
+    found = [
+        *_powers(plan, observed),
+        *_refusals(observed),
+        *_mounts(plan, observed),
+        *_network(observed),
+        *_kernel(plan, observed),
+    ]
+    subject = plan.keeper.name
+    return tuple(
+        Difference(subject=subject, field=field, wanted=str(wanted), found=str(got)[:200])
+        for field, wanted, got in found
+    )
+
+
+_Row = tuple[str, object, object]
+
+
+def _powers(plan: Plan, observed: Observed) -> Iterator[_Row]:
+    own, first = observed["self"], observed["first"]
+    agent = "\t".join([str(plan.slot.agent_uid)] * 4)
+    keeper = "\t".join([str(plan.slot.keeper_uid)] * 4)
+    wanted = {"Uid": agent, "Gid": agent, **dict.fromkeys(_NO_POWERS, "0" * 16)}
+    for name, value in (wanted | {"NoNewPrivs": "1"}).items():
+        if own.get(name) != value:
+            yield f"agent {name}", value, own.get(name, "unknown")
+    extra = set(own.get("Groups", "").split()) - {str(plan.slot.agent_uid)}
+    if extra:
+        yield "agent Groups", "none", " ".join(sorted(extra))
+    for name, value in {"Uid": keeper, "CapEff": "0" * 16}.items():
+        if first.get(name) != value:
+            yield f"PID 1 {name}", value, first.get(name, "unknown")
+    if plan.bottle.runtime == "runc" and own.get("Seccomp") != "2":
+        yield "agent Seccomp", "2 (the engine's filter)", own.get("Seccomp", "unknown")
+
+
+def _refusals(observed: Observed) -> Iterator[_Row]:
+    for name, errors in _REFUSED.items():
+        if observed[name] not in errors:
+            yield name, " or ".join(errors), observed[name]
+    if observed["docker_socket"]:
+        yield "Docker's socket", "absent", "present"
+
+
+def _mounts(plan: Plan, observed: Observed) -> Iterator[_Row]:
+    planned = {mount.path: mount for mount in plan.keeper.tmpfs}
+    places = {path: (kind, set(options.split(","))) for path, kind, options in observed["mounts"]}
+    if "ro" not in places.get("/", ("", set()))[1]:
+        yield "mount /", "ro", places.get("/")
+    for path, mount in planned.items():
+        kind, options = places.get(path, ("nothing", set()))
+        wanted = {"rw", "nosuid", "nodev"} | (set() if mount.executable else {"noexec"})
+        if kind != "tmpfs" or not wanted <= options:
+            yield f"mount {path}", f"tmpfs {','.join(sorted(wanted))}", f"{kind} {sorted(options)}"
+    for path, (kind, options) in places.items():
+        if path != "/" and path not in planned and not _is_systems(path, kind, options):
+            yield f"mount {path}", "nothing", f"{kind} {','.join(sorted(options))}"
+
+
+def _is_systems(path: str, kind: str, options: set[str]) -> bool:
+    if path in _HANDED_FILES:
+        return "ro" in options
+    below = any(path == place or path.startswith(place + "/") for place in _SYSTEM_PLACES)
+    return below and kind in _SYSTEM_TYPES
+
+
+def _network(observed: Observed) -> Iterator[_Row]:
+    devices = set(observed["interfaces"]) - _FALLBACK_DEVICES
+    if devices != {"lo", "eth0"}:
+        yield "network devices", "lo eth0", " ".join(sorted(devices))
+    v6 = [line.split() for line in observed["ipv6"].splitlines() if " " in line]
+    further = [row[-1] for row in v6 if row[-1] != "lo"]
+    if further:
+        yield "IPv6", "none", " ".join(further)
+    servers = [ln.split()[1] for ln in observed["resolver"].splitlines() if ln[:10] == "nameserver"]
+    if not set(servers) <= {"127.0.0.1", "127.0.0.11"}:
+        yield "resolver", "none that answers", " ".join(servers)
+
+
+def _kernel(plan: Plan, observed: Observed) -> Iterator[_Row]:
+    is_gvisor = "gvisor" in (observed["kernel"] + observed["release"]).lower()
+    if is_gvisor != (plan.bottle.runtime == "runsc"):
+        yield "kernel", plan.bottle.runtime, observed["release"]

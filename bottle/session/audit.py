@@ -1,0 +1,87 @@
+"""Audit: what the sidecar decided during one session, kept as JSON lines for this user alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from bottle.engine.port import Attached
+from bottle.errors import TimeLimit
+
+_LARGEST_RECORD: Final = 64 * 1024 * 1024
+_REMEMBERED: Final = 1000
+_PATIENCE: Final = 3600.0
+
+Record = Mapping[str, Any]
+
+
+class Audit:
+    """Writes a session's records as they come; the file is bounded at 64 MiB."""
+
+    def __init__(self, folder: Path, session: str) -> None:
+        self.path = folder / "audit" / f"{session}.jsonl"
+        self.path.parent.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._file = os.fdopen(descriptor, "w", encoding="utf-8")
+        self._guard = threading.Lock()
+        self._written = 0
+        self.recent: deque[Record] = deque(maxlen=_REMEMBERED)
+        self.listeners: list[Callable[[Record], None]] = []
+
+    def __enter__(self) -> Audit:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._guard:
+            self._file.close()
+
+    def note(self, record: Record) -> None:
+        """Keep one record of our own or of the sidecar's."""
+        line = json.dumps({"time": round(time.time(), 3), **record}) + "\n"
+        with self._guard:
+            self.recent.append(record)
+            if self._file.closed or self._written > _LARGEST_RECORD:
+                return
+            self._file.write(line)
+            self._file.flush()
+            self._written += len(line)
+        for listener in self.listeners:
+            listener(record)
+
+    def follow(self, source: str, pipe: Attached) -> None:
+        """Keep every line of a container's, in a thread of its own, until the container ends."""
+        threading.Thread(target=self._follow, args=(source, pipe), daemon=True).start()
+
+    def _follow(self, source: str, pipe: Attached) -> None:
+        while (line := _next(pipe)) is not None:
+            record = _parsed(line)
+            if record:
+                self.note({"source": source, **record})
+
+
+def _next(pipe: Attached) -> str | None:
+    while True:
+        try:
+            return pipe.line(_PATIENCE)
+        except TimeLimit:
+            continue
+
+
+def _parsed(line: str) -> Record:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return {"event": "unreadable", "text": line[:200]}
+    return record if isinstance(record, dict) else {}

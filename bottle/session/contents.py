@@ -1,0 +1,80 @@
+"""Contents: what is put into a bottle through the pipe of its PID 1, as one archive in memory."""
+
+from __future__ import annotations
+
+import io
+import json
+import stat
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bottle.errors import UsageError
+
+_LARGEST_SKILLS = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """Files of a bottle: environment, home, certificate and skills; all read-only for the agent."""
+
+    environment: Mapping[str, str]
+    home: Mapping[str, str]
+    """Path below the home folder to text; copied there by the first command that runs inside."""
+    certificate: str
+    """The bottle's own certificate authority, PEM."""
+    skills: Mapping[str, Path] = field(default_factory=dict)
+
+    def archive(self) -> bytes:
+        """Give one line with the count of bytes, then so many bytes of tar."""
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            _add(tar, "run/bottle/env.json", json.dumps(dict(self.environment)))
+            _add(tar, "run/bottle/ca.pem", self.certificate)
+            for path, text in self.home.items():
+                _add(tar, f"run/bottle/home/{path}", text)
+            for name, folder in self.skills.items():
+                tar.add(folder, f"run/bottle/skills/{name}", filter=_plain)
+        tar_bytes = buffer.getvalue()
+        return f"{len(tar_bytes)}\n".encode() + tar_bytes
+
+
+def _add(tar: tarfile.TarFile, path: str, text: str) -> None:
+    member = tarfile.TarInfo(path)
+    content = text.encode()
+    member.size, member.mode = len(content), 0o644
+    tar.addfile(member, io.BytesIO(content))
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Keep files and folders only, readable by all and owned by nobody of the host."""
+    if not (member.isfile() or member.isdir()):
+        return None
+    member.mode = 0o755 if member.isdir() or member.mode & stat.S_IXUSR else 0o644
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
+
+
+def find_skills(names: tuple[str, ...], folder: Path) -> dict[str, Path]:
+    """Find named skills in the user's folder; raise UsageError for one that is not usable there."""
+    found = {name: _skill(folder, name) for name in names}
+    size = sum(f.stat().st_size for path in found.values() for f in path.rglob("*") if f.is_file())
+    if size > _LARGEST_SKILLS:
+        raise UsageError(
+            f"the skills hold {size} bytes", f"at most {_LARGEST_SKILLS} can be copied"
+        )
+    return found
+
+
+def _skill(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not (path / "SKILL.md").is_file():
+        raise UsageError(f"there is no skill {name!r} in {folder}", f"add {path / 'SKILL.md'}")
+    outside = [p for p in path.rglob("*") if p.is_symlink()]
+    if path.is_symlink() or outside:
+        raise UsageError(
+            f"the skill {name!r} holds links, which would be left out", "replace them with files"
+        )
+    return path.resolve()

@@ -1,0 +1,58 @@
+"""Signals: HUP, INT and TERM end a session in order, at a place where nothing is half done."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+from bottle.errors import BottleError
+
+_CAUGHT: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(BottleError):
+    """A signal asked us to end; the code is 128 plus its number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by {signal.Signals(number).name}")
+        self.code = 128 + number
+
+
+class Signals:
+    """Catches the signals of one session; they wait while shielded and raise elsewhere."""
+
+    def __init__(self) -> None:
+        self._pending = 0
+        self._shields = 0
+
+    def check(self) -> None:
+        """Raise Interrupted when a signal came."""
+        if self._pending:
+            raise Interrupted(self._pending)
+
+    @contextmanager
+    def caught(self) -> Iterator[Signals]:
+        """Catch from here on; what was set before is restored at the end."""
+        before = {number: signal.signal(number, self._arrive) for number in _CAUGHT}
+        try:
+            yield self
+        finally:
+            for number, action in before.items():
+                signal.signal(number, action)
+
+    @contextmanager
+    def shielded(self) -> Iterator[None]:
+        """Let signals wait inside; `check` is where they may come through."""
+        self._shields += 1
+        try:
+            yield
+        finally:
+            self._shields -= 1
+
+    def _arrive(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the form
+        self._pending = self._pending or number
+        if not self._shields:
+            raise Interrupted(number)
