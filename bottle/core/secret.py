@@ -1,0 +1,38 @@
+"""Secret: a name and where its value comes from, never the value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+TOKEN: Final = "CLAUDE_BOTTLE_OAUTH_TOKEN"  # noqa: S105  # the variable's name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secret:
+    """What the preflight shows of a secret."""
+
+    name: str
+    source: str
+    """For people: `the environment`, `random, for the demo`."""
+    kept: str
+    """For people: where the value will be; `in the sidecar; the bottle holds a placeholder`."""
+
+
+class Value:
+    """A secret's value in this process; printing or formatting it shows nothing of it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Give the value, to be piped to the one place where it belongs."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Value(redacted)"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret's value is not pickled")

@@ -1,0 +1,224 @@
+"""Lifetime: a bottle from its first network to its last trace, whatever ends it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+from bottle.core.plan import SLOTS, ContainerPlan, Plan, Slot
+from bottle.engine.port import Attached, Engine, SubnetTaken
+from bottle.errors import TimeLimit, Unavailable, WallDiffers
+from bottle.session import lock, reaper
+from bottle.session.audit import Audit
+from bottle.session.contents import Contents
+from bottle.session.signals import Signals
+from bottle.session.walls import NotRemoved, Watch, prove
+
+_READY: Final = 30.0
+_GONE: Final = 15.0
+_POLL: Final = 0.05
+_Result = TypeVar("_Result")
+
+Configure = Callable[[Plan, str | None], bytes]
+"""Gives the sidecar's configuration line for a plan and the stand-in's certificate authority."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What to start: how to plan it in a slot, and what goes through the pipes."""
+
+    plan_in: Callable[[Slot], Plan]
+    slots: Sequence[int]
+    """Candidates in the order to try them; the engine decides which one is really free."""
+    sidecar: Configure
+    standin: Callable[[Plan], bytes] | None
+    contents: Callable[[str], Contents]
+    """Gives the bottle's contents for the sidecar's certificate."""
+
+
+class Lifetime:
+    """A running bottle; entering proves its walls, leaving removes all of it.
+
+    Signals wait while it is built and taken down, and come through at `check` in between.
+    """
+
+    def __init__(self, engine: Engine, order: Order, folder: Path, signals: Signals) -> None:
+        self._engine = engine
+        self._order = order
+        self._folder = folder
+        self._signals = signals
+        self._stack = ExitStack()
+        self._pipes: list[Attached] = []
+        self._stopping = threading.Event()
+        self._pool = ThreadPoolExecutor(max_workers=8)
+        self.plan = order.plan_in(Slot(number=order.slots[0]))
+        self.audit = Audit(folder, self.plan.session)
+
+    def __enter__(self) -> Lifetime:
+        with self._signals.shielded():
+            try:
+                self._build()
+            except BaseException:
+                self._take_down()
+                raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._signals.shielded():
+            self._take_down()
+
+    def run(self, command: Sequence[str], *, terminal: bool, environment: Mapping[str, str]) -> int:
+        """Hand the terminal to the agent and give its exit code."""
+        return self._engine.interact(
+            self.plan.keeper.name,
+            self._entered(command),
+            user=self._agent_user,
+            terminal=terminal,
+            environment=environment,
+        )
+
+    def stream(self, command: Sequence[str]) -> Attached:
+        """Run the agent with its lines coming to us."""
+        pipe = self._engine.stream(
+            self.plan.keeper.name, self._entered(command), user=self._agent_user
+        )
+        self._pipes.append(pipe)
+        return pipe
+
+    @property
+    def _agent_user(self) -> str:
+        return f"{self.plan.slot.agent_uid}:{self.plan.slot.agent_uid}"
+
+    @staticmethod
+    def _entered(command: Sequence[str]) -> list[str]:
+        return ["/opt/bottle/enter", *command]
+
+    # -- up
+
+    def _build(self) -> None:
+        self._stack.enter_context(self.audit)
+        self._stack.enter_context(lock.hold(self._folder, self.plan.session))
+        self._take_slot()
+        outside = self._start(self._outside)
+        keeper = self._start(lambda: self._open(self.plan.keeper))
+        watching = self._start(lambda: Watch(self._engine, self.plan))
+        certificate = self._start(lambda: self._sidecar(outside))
+        archive = self._order.contents(self._await(certificate)).archive()
+        self._fill(self._await(keeper), archive)
+        watch = self._await(watching)
+        try:
+            prove(self._engine, self.plan, watch, self._pool)
+        finally:
+            watch.end()
+        self.audit.note({"event": "started", "runtime": self.plan.bottle.runtime})
+        self._signals.check()
+
+    def _take_slot(self) -> None:
+        """Take the first slot whose inside subnet is free: creating it is the arbiter."""
+        for number in self._order.slots:
+            self.plan = self._order.plan_in(Slot(number=number))
+            try:
+                return self._engine.create_network(self.plan.inside)
+            except SubnetTaken:
+                self._signals.check()
+        raise Unavailable(f"all {SLOTS} places for bottles are taken", "run invoke reap")
+
+    def _outside(self) -> None:
+        try:
+            self._engine.create_network(self.plan.outside)
+        except SubnetTaken as error:
+            raise Unavailable(f"the subnet {error} was taken meanwhile", "start again") from None
+
+    def _sidecar(self, outside: Future[None]) -> str:
+        outside.result()
+        standin = self._start(self._standin) if self.plan.standin else None
+        pipe = self._open(self.plan.sidecar)
+        pipe.send(self._order.sidecar(self.plan, standin.result() if standin else None))
+        certificate = _ready(pipe, "sidecar")
+        self.audit.follow("sidecar", pipe)
+        return certificate
+
+    def _standin(self) -> str:
+        plan, configure = self.plan.standin, self._order.standin
+        if plan is None or configure is None:
+            raise AssertionError("a plan with a stand-in comes with its configuration")
+        pipe = self._open(plan)
+        pipe.send(configure(self.plan))
+        certificate = _ready(pipe, "stand-in")
+        self.audit.follow("standin", pipe)
+        return certificate
+
+    def _open(self, plan: ContainerPlan) -> Attached:
+        if self._stopping.is_set():
+            raise Unavailable("the start was given up")
+        self._engine.create_container(plan)
+        pipe = self._engine.start(plan.name)
+        self._pipes.append(pipe)
+        return pipe
+
+    def _fill(self, keeper: Attached, archive: bytes) -> None:
+        keeper.send(archive)
+        answer = keeper.line(_READY)
+        if answer != "ready":
+            raise WallDiffers(f"the bottle did not take its contents: {keeper.errors()[-500:]}")
+
+    def _start(self, action: Callable[[], _Result]) -> Future[_Result]:
+        return self._pool.submit(action)
+
+    def _await(self, future: Future[_Result]) -> _Result:
+        """Wait for a step; a signal that came meanwhile ends the wait."""
+        while not wait([future], timeout=_POLL).done:
+            self._signals.check()
+        return future.result()
+
+    # -- down
+
+    def _take_down(self) -> None:
+        self._stopping.set()
+        for pipe in list(self._pipes):
+            pipe.close()
+        self._pool.shutdown(wait=True)
+        try:
+            self._remove_all()
+        finally:
+            self.audit.note({"event": "ended"})
+            for pipe in self._pipes:
+                pipe.end()
+            self._stack.close()
+
+    def _remove_all(self) -> None:
+        """Remove by name at once, then look for what is still there; the engine may lag behind."""
+        containers = [c.name for c in self.plan.containers]
+        self._engine.remove(containers, [n.name for n in self.plan.networks])
+        deadline = time.monotonic() + _GONE
+        while left := self._engine.labelled(self.plan.session):
+            if time.monotonic() > deadline:
+                raise NotRemoved([thing.name for thing in left])
+            time.sleep(_POLL)
+            reaper.remove(self._engine, left)
+
+
+def _ready(pipe: Attached, who: str) -> str:
+    """Read the first line of a sidecar or stand-in: it listens, and this is its certificate."""
+    try:
+        line = pipe.line(_READY)
+    except TimeLimit:
+        line = None
+    try:
+        first: dict[str, Any] = json.loads(line or "")
+        return str(first["ca"])
+    except (ValueError, KeyError):
+        raise Unavailable(f"the {who} did not start: {pipe.errors()[-500:]}") from None
