@@ -12,65 +12,17 @@ from typing import Final
 
 from bottle.core.allowlist import Allowlist, HostPattern
 from bottle.core.manifest import DEMO, Agent, Bottle, Manifest, nearest
+from bottle.core.slot import Slot
 from bottle.errors import UsageError
 
 LABEL: Final = "claude-bottle"
 OWNER_LABEL: Final = "claude-bottle.owner"
 PROXY_PORT: Final = 8080
-SLOTS: Final = 225
-"""How many bottles one engine can hold: four user ids each out of 60100 to 60999."""
-
-_FIRST_UID: Final = 60100
-_UIDS_A_SLOT: Final = 4
-_POOL: Final = ipaddress.IPv4Network("10.231.0.0/16")
-_SLOT_SIZE: Final = 32
 _MIB: Final = 1024 * 1024
 
 API_HOST: Final = "api.anthropic.com"
 BUILT_IN_HOSTS: Final = {"claude": (API_HOST,), "demo": (API_HOST,), "shell": ()}
 """The hosts that an adapter's program needs with its optional traffic off (measured)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Slot:
-    """One of the places for a bottle on an engine: its user ids and its subnets."""
-
-    number: int
-
-    @property
-    def _first(self) -> int:
-        return _FIRST_UID + self.number * _UIDS_A_SLOT
-
-    @property
-    def sidecar_uid(self) -> int:
-        return self._first
-
-    @property
-    def keeper_uid(self) -> int:
-        """The user of PID 1 in the agent's container, which the agent cannot signal."""
-        return self._first + 1
-
-    @property
-    def agent_uid(self) -> int:
-        return self._first + 2
-
-    @property
-    def standin_uid(self) -> int:
-        return self._first + 3
-
-    @property
-    def uids(self) -> frozenset[int]:
-        return frozenset(range(self._first, self._first + _UIDS_A_SLOT))
-
-    @property
-    def inside(self) -> ipaddress.IPv4Network:
-        start = int(_POOL.network_address) + self.number * _SLOT_SIZE
-        return ipaddress.IPv4Network((start, 28))
-
-    @property
-    def outside(self) -> ipaddress.IPv4Network:
-        start = int(_POOL.network_address) + self.number * _SLOT_SIZE + _SLOT_SIZE // 2
-        return ipaddress.IPv4Network((start, 28))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -406,56 +358,3 @@ def _standin(host: Host, outside: NetworkPlan) -> ContainerPlan:
         memory_mib=256,
         pids=128,
     )
-
-
-def network_arguments(plan: NetworkPlan) -> tuple[str, ...]:
-    """Give the words after `docker network create`."""
-    words = ["--driver=bridge", "--ipv6=false", f"--subnet={plan.subnet}"]
-    words += [f"--opt={name}={value}" for name, value in plan.options.items()]
-    words += [f"--label={name}={value}" for name, value in plan.labels.items()]
-    words += ["--internal"] if plan.internal else []
-    return (*words, plan.name)
-
-
-def container_arguments(plan: ContainerPlan) -> tuple[str, ...]:
-    """Give the words after `docker create`; no flag of a bottle's containers is decided elsewhere.
-
-    The container is removed by the engine when PID 1 ends, writes no log, and keeps its stdin
-    open for the pipe that it lives on.
-    """
-    first = plan.attachments[0]
-    words = [
-        f"--name={plan.name}",
-        f"--hostname={plan.hostname}",
-        f"--runtime={plan.runtime}",
-        f"--user={plan.uid}:{plan.uid}",
-        f"--network={first.network}",
-        f"--ip={first.address}",
-        f"--memory={plan.memory}",
-        f"--memory-swap={plan.memory}",
-        f"--pids-limit={plan.pids}",
-        f"--cpu-shares={plan.cpu_shares}",
-        *_FIXED_FLAGS,
-    ]
-    words += [f"--label={name}={value}" for name, value in plan.labels.items()]
-    words += [f"--tmpfs={mount.path}:{mount.options}" for mount in plan.tmpfs]
-    words += [f"--env={name}={value}" for name, value in plan.environment.items()]
-    words += [f"--sysctl={name}={value}" for name, value in plan.sysctls.items()]
-    words += [f"--dns={server}" for server in plan.dns]
-    words += [f"--dns-option={option}" for option in plan.dns_options]
-    return (*words, f"--entrypoint={plan.command[0]}", plan.image, *plan.command[1:])
-
-
-_FIXED_FLAGS: Final = (
-    "--interactive",
-    "--rm",
-    "--pull=never",
-    "--cap-drop=ALL",
-    "--security-opt=no-new-privileges",
-    "--read-only",
-    "--ipc=private",
-    "--log-driver=none",
-    "--no-healthcheck",
-    "--restart=no",
-    "--ulimit=core=0:0",
-)

@@ -17,14 +17,8 @@ from python_on_whales import DockerClient
 from python_on_whales.client_config import ClientNotFoundError
 from python_on_whales.exceptions import DockerException, NoSuchImage
 
-from bottle.core.plan import (
-    LABEL,
-    OWNER_LABEL,
-    ContainerPlan,
-    NetworkPlan,
-    container_arguments,
-    network_arguments,
-)
+from bottle.core.flags import container_arguments, network_arguments
+from bottle.core.plan import LABEL, OWNER_LABEL, ContainerPlan, NetworkPlan
 from bottle.engine.port import Completed, EngineFacts, ImageFacts, Labelled, SubnetTaken
 from bottle.engine.process import Pipe
 from bottle.errors import BottleError, TimeLimit, Unavailable

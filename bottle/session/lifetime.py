@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
-from bottle.core.plan import SLOTS, ContainerPlan, Plan, Slot
+from bottle.core.plan import ContainerPlan, Plan
+from bottle.core.slot import SLOTS, Slot
 from bottle.engine.port import Attached, Engine, SubnetTaken
 from bottle.errors import TimeLimit, Unavailable, WallDiffers
 from bottle.session import lock, reaper
