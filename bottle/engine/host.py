@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 _ROUTES = Path("/proc/net/route")
+_NARROW = 16
 
 
 def account_uids() -> frozenset[int]:
@@ -16,12 +17,16 @@ def account_uids() -> frozenset[int]:
 
 
 def routed_subnets() -> tuple[str, ...]:
-    """Give the subnets that this host has routes to, without the default route; Linux only."""
+    """Give the subnets that this host has routes to; Linux only.
+
+    Wide ones (a default route, a tunnel's 10.0.0.0/8) are left out: a narrower route beside them
+    is no conflict.
+    """
     if not _ROUTES.is_file():
         return ()
     rows = [line.split() for line in _ROUTES.read_text().splitlines()[1:]]
-    subnets = (f"{_dotted(row[1])}/{_dotted(row[7])}" for row in rows)
-    return tuple(subnet for subnet in subnets if not subnet.startswith("0.0.0.0"))
+    subnets = [ipaddress.IPv4Network(f"{_dotted(row[1])}/{_dotted(row[7])}") for row in rows]
+    return tuple(str(subnet) for subnet in subnets if subnet.prefixlen >= _NARROW)
 
 
 def _dotted(word: str) -> str:
