@@ -29,6 +29,7 @@ _Entry = TypeVar("_Entry")
 _RESERVED = re.compile(
     r"(?i:(https?|all|no|ftp)_proxy)|PATH|HOME|USER|SHELL|IFS|ENV|BASH_ENV|LD_\w*|NODE_\w*|PYTHON\w*"
     r"|SSL_CERT_\w+|\w*_CA_BUNDLE|GIT_SSL_\w+|GIT_PROXY\w*|GIT_CONFIG\w*|PIP_CERT|PIP_PROXY"
+    r"|CARGO_HTTP_\w+"
     r"|npm_config_\w+|ANTHROPIC_\w+|CLAUDE_\w+"
 )
 
@@ -103,9 +104,11 @@ class _Reader:
 
     def _check_bottle(self, agent: Agent, declared: object) -> None:
         names = declared if isinstance(declared, dict) else {}
-        if agent.bottle and agent.bottle not in names:
+        path = f"agents.{agent.name}.bottle"
+        told = any(problem.path == path for problem in self.problems)
+        if agent.bottle not in names and not told:
             self._add(
-                f"agents.{agent.name}.bottle",
+                path,
                 repr(agent.bottle),
                 "the name of a bottle",
                 nearest(agent.bottle, names) or "declare it under bottles",
