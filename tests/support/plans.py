@@ -1,0 +1,48 @@
+"""Plans: small ones for tests, compiled from manifests like any other."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bottle.core import plan as planning
+from bottle.core.manifest import parse
+from bottle.core.plan import Host, Plan, Slot
+
+SESSION = "0123456789ab"
+OWNER = "o"
+ROLES = ("agent", "sidecar", "standin", "hostrule")
+IMAGES = {role: f"sha256:{number:064x}" for number, role in enumerate(ROLES)}
+
+
+def host(slot: int = 7, **changes: Any) -> Host:
+    """Give a host with every image, in a slot."""
+    return Host(
+        **{
+            "session": SESSION,
+            "owner": OWNER,
+            "slot": Slot(number=slot),
+            "images": IMAGES,
+            **changes,
+        }
+    )
+
+
+def manifest(
+    *, adapter: str = "claude", runtime: str = "runc", allowlist: tuple[str, ...] = (), **more: Any
+) -> dict[str, Any]:
+    """Give the plain values of a manifest with one agent, named after the reserved one if demo."""
+    bottle = {"runtime": runtime, "egress": {"allowlist": list(allowlist)}, **more}
+    name = "demo" if adapter == "demo" else "default"
+    return {
+        "bottles": {"default": bottle},
+        "agents": {name: {"bottle": "default", "adapter": adapter}},
+    }
+
+
+def plan(slot: int = 7, *, standin_names: tuple[str, ...] = (), **declared: Any) -> Plan:
+    """Compile the one agent of such a manifest."""
+    content = manifest(**declared)
+    (agent,) = content["agents"]
+    parsed = parse(json.dumps(content).encode())
+    return planning.compile(parsed, agent, host(slot), standin_names=standin_names)
