@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,3 +37,9 @@ class Value:
 
     def __reduce__(self) -> str:
         raise TypeError("a secret's value is not pickled")
+
+
+def take(environ: MutableMapping[str, str]) -> Value | None:
+    """Take the token out of an environment, so that no process started from it inherits it."""
+    text = environ.pop(TOKEN, None)
+    return None if text is None else Value(text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, cast
@@ -20,7 +20,7 @@ from python_on_whales.exceptions import DockerException, NoSuchImage
 from bottle.core.flags import container_arguments, network_arguments
 from bottle.core.plan import LABEL, OWNER_LABEL, ContainerPlan, NetworkPlan
 from bottle.engine.port import Completed, EngineFacts, ImageFacts, Labelled, SubnetTaken
-from bottle.engine.process import Pipe
+from bottle.engine.process import Pipe, hand_over
 from bottle.errors import BottleError, TimeLimit, Unavailable
 
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -190,11 +190,12 @@ class DockerEngine:
         user: str,
         terminal: bool,
         environment: Mapping[str, str],
+        meanwhile: Callable[[], None],
     ) -> int:
         words = ["exec", "--interactive", f"--user={user}", _DETACH_KEYS]
         words += ["--tty"] if terminal else []
-        words += [f"--env={name}={value}" for name, value in environment.items()]
-        return subprocess.call([*self._docker, *words, name, *command])
+        words += [f"--env={variable}={value}" for variable, value in environment.items()]
+        return hand_over([*self._docker, *words, name, *command], meanwhile)
 
     def inspect_container(self, name: str) -> Mapping[str, object]:
         return self._inspect("container", name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -157,9 +157,11 @@ class Engine(Protocol):
         user: str,
         terminal: bool,
         environment: Mapping[str, str],
+        meanwhile: Callable[[], None],
     ) -> int:
         """Hand this process's own terminal or pipes to a command inside; give its exit code.
 
+        `meanwhile` is called ten times a second; what it raises ends our client and goes on.
         `environment` is visible to the engine: nothing secret belongs there.
         """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import IO
 
@@ -14,6 +14,7 @@ from bottle.errors import TimeLimit, Unavailable
 _LONGEST_LINE = 1 << 20
 _MOST_LINES = 10_000
 _MOST_ERRORS = 8 * 1024
+_POLL = 0.1
 
 
 class Pipe:
@@ -100,6 +101,29 @@ class Pipe:
         while chunk := stderr.read1(4096) if hasattr(stderr, "read1") else stderr.read(4096):
             self._errors += chunk[: max(0, _MOST_ERRORS - len(self._errors))]
         stderr.close()
+
+
+def hand_over(command: Sequence[str], meanwhile: Callable[[], None]) -> int:
+    """Run a client on our own terminal or pipes; give its exit code.
+
+    `meanwhile` is called ten times a second; when it raises, the client is killed first.
+    """
+    process = subprocess.Popen(command)
+    over = threading.Event()
+
+    def wait() -> None:
+        process.wait()
+        over.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    try:
+        while not over.wait(_POLL):
+            meanwhile()
+    except BaseException:
+        process.kill()
+        over.wait()
+        raise
+    return process.returncode
 
 
 def _open(stream: IO[bytes] | None) -> IO[bytes]:

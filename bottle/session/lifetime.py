@@ -48,7 +48,8 @@ class Order:
 class Lifetime:
     """A running bottle; entering proves its walls, leaving removes all of it.
 
-    Signals wait while it is built and taken down, and come through at `check` in between.
+    Signals are deferred throughout: they come through between steps and while the agent runs,
+    never during the removal.
     """
 
     def __init__(self, engine: Engine, order: Order, folder: Path, signals: Signals) -> None:
@@ -64,12 +65,11 @@ class Lifetime:
         self.audit = Audit(folder, self.plan.session)
 
     def __enter__(self) -> Lifetime:
-        with self._signals.shielded():
-            try:
-                self._build()
-            except BaseException:
-                self._take_down()
-                raise
+        try:
+            self._build()
+        except BaseException:
+            self._take_down()
+            raise
         return self
 
     def __exit__(
@@ -78,8 +78,7 @@ class Lifetime:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self._signals.shielded():
-            self._take_down()
+        self._take_down()
 
     def run(self, command: Sequence[str], *, terminal: bool, environment: Mapping[str, str]) -> int:
         """Hand the terminal to the agent and give its exit code."""
@@ -89,6 +88,7 @@ class Lifetime:
             user=self._agent_user,
             terminal=terminal,
             environment=environment,
+            meanwhile=self._signals.check,
         )
 
     def stream(self, command: Sequence[str]) -> Attached:
@@ -110,6 +110,7 @@ class Lifetime:
     # -- up
 
     def _build(self) -> None:
+        self._signals.defer()
         self._stack.enter_context(self.audit)
         self._stack.enter_context(lock.hold(self._folder, self.plan.session))
         self._take_slot()

@@ -22,11 +22,14 @@ class Interrupted(BottleError):
 
 
 class Signals:
-    """Catches the signals of one session; they wait while shielded and raise elsewhere."""
+    """Catches the signals of one start: they raise at once, or wait for `check` while deferred.
+
+    Deferred, nothing is ever interrupted half way: whoever waits calls `check` between waits.
+    """
 
     def __init__(self) -> None:
         self._pending = 0
-        self._shields = 0
+        self._deferred = False
 
     def check(self) -> None:
         """Raise Interrupted when a signal came."""
@@ -43,16 +46,12 @@ class Signals:
             for number, action in before.items():
                 signal.signal(number, action)
 
-    @contextmanager
-    def shielded(self) -> Iterator[None]:
-        """Let signals wait inside; `check` is where they may come through."""
-        self._shields += 1
-        try:
-            yield
-        finally:
-            self._shields -= 1
+    def defer(self) -> None:
+        """From here on signals wait for `check`; raise Interrupted when one already came."""
+        self._deferred = True
+        self.check()
 
     def _arrive(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the form
         self._pending = self._pending or number
-        if not self._shields:
+        if not self._deferred:
             raise Interrupted(number)
