@@ -1,4 +1,4 @@
-"""Run: the use case behind `invoke start`: preflight, the yes, the bottle, the agent's exit code."""
+"""Run: the use case behind `invoke start`, from the preflight to the agent's exit code."""
 
 from __future__ import annotations
 

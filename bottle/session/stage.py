@@ -1,0 +1,84 @@
+"""Stage: shows an agent that speaks in lines, each tool call with the sidecar's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from bottle.agents import stream
+from bottle.core.plan import API_HOST
+from bottle.engine.port import Attached
+from bottle.errors import TimeLimit
+from bottle.session.audit import Record
+from bottle.session.lifetime import Lifetime
+
+_POLL: Final = 0.1
+_END: Final = 10.0
+_WIDTH: Final = 58
+
+
+class Lines(Protocol):
+    """What the stage needs of the console."""
+
+    def say(self, text: str, style: str = "") -> None:
+        """Show a line."""
+
+
+def play(front: Lines, bottle: Lifetime, command: Sequence[str], check: Callable[[], None]) -> int:
+    """Run the agent, show what it does as it does it, and give its exit code."""
+    show = _Show(front)
+    bottle.audit.listeners.append(show.heard)
+    pipe = bottle.stream(command)
+    while (line := _next(pipe, check)) is not None:
+        for event in stream.parse(line):
+            show.event(event)
+    code = pipe.wait(_END)
+    if code:
+        front.say(pipe.errors())
+    return code
+
+
+def _next(pipe: Attached, check: Callable[[], None]) -> str | None:
+    while True:
+        check()
+        try:
+            return pipe.line(_POLL)
+        except TimeLimit:
+            continue
+
+
+class _Show:
+    """Pairs the agent's tool calls with the sidecar's decisions made meanwhile."""
+
+    def __init__(self, front: Lines) -> None:
+        self._front = front
+        self._calls: dict[str, str] = {}
+        self._decisions: list[Record] = []
+
+    def heard(self, record: Record) -> None:
+        """Take a decision about a host that is not the model's own."""
+        of_interest = record.get("event") == "decision" and record.get("host") != API_HOST
+        if of_interest and record.get("stage") != "request":
+            self._decisions.append(record)
+
+    def event(self, event: stream.Event) -> None:
+        """Show one event of the agent's."""
+        if isinstance(event, stream.ToolCall):
+            self._calls[event.id] = event.summary
+            self._decisions.clear()
+        elif isinstance(event, stream.ToolResult):
+            self._answer(event)
+        elif isinstance(event, stream.Text):
+            self._front.say(event.text)
+
+    def _answer(self, result: stream.ToolResult) -> None:
+        call = self._calls.pop(result.id, "")
+        answer = "; ".join(map(_told, self._decisions)) or "the sidecar was not asked"
+        style = "green" if any(d.get("allowed") for d in self._decisions) else "red"
+        self._front.say(f"  $ {call:<{_WIDTH}}  {answer}", style)
+        self._decisions.clear()
+
+
+def _told(decision: Record) -> str:
+    verdict = "allowed" if decision.get("allowed") else "denied"
+    return f"{verdict}: {decision.get('host')} ({decision.get('reason')})"
