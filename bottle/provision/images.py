@@ -1,0 +1,126 @@
+"""Images: built here from fetched and verified parts, without network, when their parts changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final
+
+from bottle.engine.port import Engine
+from bottle.errors import Unavailable, UsageError
+from bottle.provision import base as bases
+from bottle.provision import cache, claude, recipes, wheels
+from bottle.provision.base import Base
+from bottle.provision.machine import Machine, ThisMachine
+from bottle.provision.progress import Progress, lively
+from bottle.provision.recipes import DIGEST_LABEL, RECIPES, Recipe
+
+_NAMES: Final = tuple(recipe.name for recipe in RECIPES)
+
+
+def outdated(engine: Engine, only: Collection[str] | None = None) -> tuple[Recipe, ...]:
+    """Give the images that are missing or made of something else than the recipes say now."""
+    base = bases.current(engine)
+    wanted = _wanted(only)
+    if base is None:
+        return wanted
+    architecture = engine.facts().architecture
+    return tuple(r for r in wanted if not _is_current(engine, r, base, architecture))
+
+
+def build(
+    engine: Engine,
+    progress: Progress,
+    pull: bool = False,
+    fresh: bool = False,
+    only: Collection[str] | None = None,
+    machine: Machine | None = None,
+) -> tuple[str, ...]:
+    """Build what changed and give the names of it; raise Unavailable with what to do.
+
+    `pull` renews the base image and the Debian packages, `fresh` builds all without cached
+    layers, `only` names the images to look at.
+    """
+    here = machine or ThisMachine()
+    with cache.alone(cache.folder()):
+        stale = _wanted(only) if pull or fresh else outdated(engine, only)
+        if not stale:
+            return ()
+        base = None if pull else bases.current(engine)
+        if base is None or not cache.sealed(base.debs):
+            base = bases.renew(engine, here, progress)
+            stale = _wanted(only)
+        for recipe in stale:
+            _build(engine, here, progress, recipe, base, fresh=fresh)
+        _remove_leftovers(here)
+    return tuple(recipe.name for recipe in stale)
+
+
+def _wanted(only: Collection[str] | None) -> tuple[Recipe, ...]:
+    unknown = set(only or ()) - set(_NAMES)
+    if unknown:
+        raise UsageError(
+            f"no image is called {sorted(unknown)[0]!r}", f"known: {', '.join(_NAMES)}"
+        )
+    return tuple(recipe for recipe in RECIPES if only is None or recipe.name in only)
+
+
+def _is_current(engine: Engine, recipe: Recipe, base: Base, architecture: str) -> bool:
+    image = engine.image(recipe.reference)
+    wanted = recipes.digest(recipe, base=base.identity, architecture=architecture)
+    return image is not None and image.labels.get(DIGEST_LABEL) == wanted
+
+
+def _build(
+    engine: Engine, machine: Machine, progress: Progress, recipe: Recipe, base: Base, *, fresh: bool
+) -> None:
+    architecture = engine.facts().architecture
+    digest = recipes.digest(recipe, base=base.identity, architecture=architecture)
+    with cache.workspace(cache.folder()) as context:
+        lay_out(recipe, base, context)
+        if recipe.claude:
+            package = claude.fetch(machine, progress, architecture)
+            with lively(progress, "unpack Claude Code"):
+                claude.unpack(package, context / "claude")
+        if recipe.site:
+            site = wheels.fetch(machine, progress, architecture)
+            shutil.copytree(site, context / "site", copy_function=_linked)
+        with lively(progress, f"build {recipe.reference}"):
+            engine.build(
+                context,
+                recipe.reference,
+                arguments={"BASE": bases.REFERENCE},
+                labels={DIGEST_LABEL: digest, bases.SOURCE_LABEL: base.source},
+                fresh=fresh,
+            )
+
+
+def lay_out(recipe: Recipe, base: Base, context: Path) -> None:
+    """Put the repository's files and the packages of a recipe into a context folder."""
+    for place, path in recipes.sources(recipe):
+        target = context / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+        target.chmod(recipes.mode(path))
+    debs = context / "debs"
+    debs.mkdir()
+    for package in (base.debs / recipe.debs).glob("*.deb"):
+        _linked(str(package), str(debs / package.name))
+    if not (context / "Dockerfile").is_file():
+        raise Unavailable(f"images/{recipe.name} has no Dockerfile", "the checkout is incomplete")
+    for path in context.rglob("*"):
+        if path.is_dir():
+            path.chmod(0o755)
+
+
+def _linked(source: str, target: str) -> None:
+    """Share the bytes: the context lies on the cache's own disk."""
+    os.link(source, target)
+
+
+def _remove_leftovers(machine: Machine) -> None:
+    """Remove our untagged images, which a build under the same tag leaves behind."""
+    for label in (DIGEST_LABEL, bases.SOURCE_LABEL):
+        machine.run(["docker", "image", "prune", "--force", f"--filter=label={label}"], seconds=120)
