@@ -7,7 +7,8 @@ from typing import Any
 
 from bottle.core import plan as planning
 from bottle.core.manifest import parse
-from bottle.core.plan import Host, Plan, Slot
+from bottle.core.plan import Host, Plan
+from bottle.core.slot import Slot
 
 SESSION = "0123456789ab"
 OWNER = "o"
