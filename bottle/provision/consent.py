@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from bottle.errors import Refused
 from bottle.provision.progress import Progress
 
 YES: Final = frozenset({"--yes", "-y"})
-VALUED: Final = frozenset({"--agent", "-a", "--manifest", "-m", "--prompt", "-p", "--runtime"})
-"""Flags whose value may be the next word, which then is a value and not a consent."""
+VALUED: Final = {
+    "": frozenset({"-c", "--collection", "-f", "--config", "-r", "--search-root"}),
+    "start": frozenset(
+        {"-a", "--agent", "-m", "--manifest", "-r", "--runtime", "-g", "--args"},
+    ),
+}
+"""Task to those of its flags whose value is the next word; "" is what stands before any task."""
+TASKS: Final = frozenset({"build", "reap", "setup", "start", "test", "verify-isolation"})
 
 
-def consented(words: Sequence[str], valued: Collection[str] = VALUED) -> bool:
+def consented(words: Sequence[str], valued: Mapping[str, Collection[str]] = VALUED) -> bool:
     """Say whether `--yes` or `-y` stands anywhere in the whole line, whichever task it follows.
 
     Exactly these words count: not `--yes=...`, not `-y` bundled with other letters, not the value
     of a flag in `valued`, nothing after a bare `--`.
     """
+    task = ""
     value_follows = False
     for word in words:
         if value_follows:
@@ -27,8 +34,10 @@ def consented(words: Sequence[str], valued: Collection[str] = VALUED) -> bool:
             return False
         elif word in YES:
             return True
+        elif word in TASKS:
+            task = word
         else:
-            value_follows = word in valued
+            value_follows = word in valued.get(task, ())
     return False
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,13 @@ from bottle.provision import cache, claude, recipes, wheels
 from bottle.provision.base import Base
 from bottle.provision.machine import Machine, ThisMachine
 from bottle.provision.progress import Progress, lively
-from bottle.provision.recipes import DIGEST_LABEL, RECIPES, Recipe
+from bottle.provision.recipes import (
+    ARCHITECTURES,
+    DIGEST_LABEL,
+    IDENTITY_LABEL,
+    RECIPES,
+    Recipe,
+)
 
 _NAMES: Final = tuple(recipe.name for recipe in RECIPES)
 
@@ -28,6 +35,28 @@ def outdated(engine: Engine, only: Collection[str] | None = None) -> tuple[Recip
         return wanted
     architecture = engine.facts().architecture
     return tuple(r for r in wanted if not _is_current(engine, r, base, architecture))
+
+
+def present(engine: Engine) -> Mapping[str, str]:
+    """Give the identity of each image by its name; raise Unavailable when one is missing or stale.
+
+    A stale sidecar would enforce rules that this program no longer has.
+    """
+    with ThreadPoolExecutor(len(RECIPES)) as together:
+        found = list(together.map(lambda recipe: engine.image(recipe.reference), RECIPES))
+    for recipe, image in zip(RECIPES, found, strict=True):
+        if image is None:
+            raise Unavailable(f"the image {recipe.reference} is missing", "run ./setup")
+        if not _is_of_recipe(recipe, image.labels):
+            raise Unavailable(f"the image {recipe.reference} is out of date", "run `invoke build`")
+    return {r.name: image.identity for r, image in zip(RECIPES, found, strict=True) if image}
+
+
+def _is_of_recipe(recipe: Recipe, labels: Mapping[str, str]) -> bool:
+    """Compare without asking for base and architecture: the image itself says which it is for."""
+    base = labels.get(IDENTITY_LABEL, "")
+    known = [recipes.digest(recipe, base=base, architecture=a) for a in ARCHITECTURES]
+    return labels.get(DIGEST_LABEL) in known
 
 
 def build(
@@ -92,7 +121,7 @@ def _build(
                 context,
                 recipe.reference,
                 arguments={"BASE": bases.REFERENCE},
-                labels={DIGEST_LABEL: digest, bases.SOURCE_LABEL: base.source},
+                labels=recipes.labels(digest, base.identity) | {bases.SOURCE_LABEL: base.source},
                 fresh=fresh,
             )
 

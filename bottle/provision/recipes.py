@@ -12,6 +12,8 @@ from bottle.provision import claude, packages, wheels
 
 ROOT: Final = Path(__file__).parents[2]
 DIGEST_LABEL: Final = "claude-bottle.digest"
+IDENTITY_LABEL: Final = "claude-bottle.base.identity"
+ARCHITECTURES: Final = ("amd64", "arm64")
 _FORMAT: Final = "recipe 1"
 """Changes when the way a context is put together changes."""
 
@@ -54,6 +56,11 @@ RECIPES: Final = (
     Recipe(name="agent", debs="agent", claude=True),
 )
 """In the order in which they are built: what is quick comes first."""
+
+
+def labels(digest: str, base: str) -> dict[str, str]:
+    """Give the labels by which a built image is recognised; `base` is an image's identity."""
+    return {DIGEST_LABEL: digest, IDENTITY_LABEL: base}
 
 
 def sources(recipe: Recipe, root: Path = ROOT) -> Iterator[tuple[str, Path]]:
