@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
@@ -54,3 +55,7 @@ def obtain(progress: Progress, changes: Sequence[str], *, yes: bool, terminal: b
         return
     if not progress.ask("Go on?"):
         raise Refused("nothing was installed or changed", "run it again when you agree")
+
+
+if __name__ == "__main__":  # for ./setup, before there is a virtual environment
+    sys.exit(not consented(sys.argv[1:]))
