@@ -17,6 +17,7 @@ import platformdirs
 from bottle.errors import Unavailable
 
 _SEAL: Final = "SHA256SUMS"
+_ROOM: Final = "work-"
 
 
 def folder() -> Path:
@@ -34,16 +35,18 @@ def folder() -> Path:
 
 @contextmanager
 def alone(cache: Path) -> Iterator[None]:
-    """Wait until no other setup or build of this user works in the cache."""
+    """Wait until no other setup or build of this user works in the cache; clear what one left."""
     with (cache / "lock").open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
+        for left in cache.glob(f"{_ROOM}*"):
+            shutil.rmtree(left, ignore_errors=True)
         yield
 
 
 @contextmanager
 def workspace(cache: Path) -> Iterator[Path]:
     """Give an empty folder on the cache's own disk, gone at the end."""
-    with tempfile.TemporaryDirectory(prefix="work-", dir=cache) as path:
+    with tempfile.TemporaryDirectory(prefix=_ROOM, dir=cache) as path:
         yield Path(path)
 
 

@@ -153,12 +153,13 @@ def is_working(engine: Engine) -> bool:
 def provision(engine: Engine, machine: Machine, progress: Progress) -> None:
     """Obtain runsc, register it, and try it; raise Unavailable where that cannot be."""
     refuse_elsewhere(engine, machine)
-    if not is_installed(machine):
-        _install(machine, progress)
-    if _register(machine):
-        with progress.step(f"register {RUNTIME} with the engine"):
-            daemon.reload(machine)
-            _await_registered(engine)
+    with cache.alone(cache.folder()):
+        if not is_installed(machine):
+            _install(machine, progress)
+        if _register(machine):
+            with progress.step(f"register {RUNTIME} with the engine"):
+                daemon.reload(machine)
+                _await_registered(engine)
     with progress.step("try gVisor in a container"):
         works(engine)
 
