@@ -32,7 +32,7 @@ case "$*" in
 "-m venv "*)
     mkdir -p "$3/bin"
     cp "$0" "$3/bin/python"
-    printf '#!/bin/sh\\necho "invoke $* in $PWD token=$%s"\\n' CLAUDE_BOTTLE_OAUTH_TOKEN >"$3/bin/invoke"
+    cp "$STATE/invoke" "$3/bin/invoke"
     chmod +x "$3/bin/invoke" ;;
 *) exit 0 ;;
 esac
