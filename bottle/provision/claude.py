@@ -12,7 +12,7 @@ from typing import Final
 
 from bottle.errors import Unavailable
 from bottle.provision import cache, pip
-from bottle.provision.machine import Machine, last_lines
+from bottle.provision.machine import Machine, last_lines, without_ours
 from bottle.provision.progress import Progress, lively
 
 VERSION: Final = "2.1.330"
@@ -85,7 +85,10 @@ def _packed(machine: Machine, room: Path, name: str) -> Path:
         npm = _npm(machine, temporary / "npm")
         words = ["pack", f"{name}@{VERSION}", "--ignore-scripts", "--loglevel=error"]
         words += [f"--cache={temporary / 'npm-cache'}", "--no-update-notifier"]
-        done = machine.run([*npm, *words], seconds=_FETCH_SECONDS, folder=temporary)
+        own = {**without_ours(machine.environment), "TMPDIR": str(temporary)}
+        done = machine.run(
+            [*npm, *words], seconds=_FETCH_SECONDS, folder=temporary, environment=own
+        )
         packages = list(temporary.glob("*.tgz"))
         if done.code or len(packages) != 1:
             raise Unavailable(

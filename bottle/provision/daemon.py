@@ -132,7 +132,7 @@ def own_start(machine: Machine) -> tuple[tuple[str, ...], dict[str, str]]:
     """
     environment = clean(machine.environment)
     traces = [word for name in _SUDO_TRACES for word in ("-u", name)]
-    script = f"exec dockerd >>{LOG} 2>&1 </dev/null"
+    script = f"cd / && exec dockerd >>{LOG} 2>&1 </dev/null"
     words = ["env", *traces, "setsid", "--fork", "sh", "-c", script]
     return as_root(machine, words, sorted(environment.keys() - {"PATH", "HOME"})), environment
 

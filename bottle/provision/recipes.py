@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bottle.errors import Unavailable
 from bottle.provision import claude, packages, wheels
 
 ROOT: Final = Path(__file__).parents[2]
@@ -71,6 +72,8 @@ def sources(recipe: Recipe, root: Path = ROOT) -> Iterator[tuple[str, Path]]:
         if path.is_file() and not _left_out(place):
             yield place.as_posix(), path
     for name in recipe.copied:
+        if not (root / name).is_file():
+            raise Unavailable(f"{name} is missing", "this checkout is incomplete")
         yield name, root / name
 
 

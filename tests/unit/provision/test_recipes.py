@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bottle.errors import Unavailable
 from bottle.provision import claude, packages, recipes, wheels
 from bottle.provision.recipes import RECIPES, Recipe
 
@@ -59,6 +60,12 @@ def test_each_part_counts(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(packages.SETS, "base", ("python3",))
     found.append(_digest(root))
     assert len(set(found)) == len(found)
+
+
+def test_a_file_that_is_missing_is_named(root: Path) -> None:
+    (root / "bottle" / "core" / "rule.py").unlink()
+    with pytest.raises(Unavailable, match=r"bottle/core/rule\.py is missing"):
+        _digest(root)
 
 
 def test_every_set_that_a_recipe_names_exists() -> None:
