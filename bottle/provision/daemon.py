@@ -145,7 +145,7 @@ def _await(machine: Machine, sleep: Callable[[float], None]) -> None:
         waited = time.monotonic() - began
         died = waited > 3 and not machine.running("dockerd")
         if died or waited > _PATIENCE:
-            said = last_lines(machine.read(LOG), 5) or last_lines(trouble)
+            said = last_lines(machine.read(LOG), 1) or last_lines(trouble)
             raise Unavailable(
                 f"the Docker engine did not start: {said}",
                 f"the log is {LOG}; correct what it names and run this again",

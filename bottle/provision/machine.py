@@ -89,8 +89,13 @@ class ThisMachine:
             return ""
 
     def running(self, program: str) -> tuple[int, ...]:
-        names = Path("/proc").glob("[0-9]*/comm")
-        return tuple(int(p.parent.name) for p in names if self.read(str(p)).strip() == program)
+        folders = Path("/proc").glob("[0-9]*")
+        return tuple(int(f.name) for f in folders if self._runs(f, program))
+
+    def _runs(self, folder: Path, program: str) -> bool:
+        """A process that ended and was not waited for keeps its name but has no words."""
+        named = self.read(f"{folder}/comm").strip() == program
+        return named and bool(self.read(f"{folder}/cmdline"))
 
     def run(
         self,

@@ -52,7 +52,9 @@ def _changes(
     """Say everything that will change; an engine that does not answer yet lacks all the rest."""
     further = gvisors.changes(machine) if with_gvisor else ()
     if state is not State.ANSWERS:
-        return (*daemon.changes(machine, state), _BUILD, _RULE, *further)
+        lacking = "" if state is State.MISSING else "where it is missing: "
+        rest = [f"{lacking}{change}" for change in (_BUILD, _RULE)]
+        return (*daemon.changes(machine, state), *rest, *further)
     engine = engine_factory()
     if with_gvisor:
         gvisors.refuse_elsewhere(engine, machine)

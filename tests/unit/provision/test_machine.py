@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,17 @@ def test_a_late_program() -> None:
 def test_reading_what_is_not_there() -> None:
     assert HERE.read("/no/such/file") == ""
     assert not HERE.exists("/no/such/file")
+
+
+def test_a_running_program_is_found_and_an_ended_one_not() -> None:
+    with subprocess.Popen(["sleep", "20"]) as process:
+        assert process.pid in HERE.running("sleep")
+        process.kill()
+        deadline = time.monotonic() + 5
+        while process.pid in HERE.running("sleep") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert Path(f"/proc/{process.pid}/comm").exists()
+        assert process.pid not in HERE.running("sleep")
 
 
 def test_root_needs_no_sudo() -> None:
