@@ -19,7 +19,10 @@ PACKAGES: Final = ("docker.io", "iptables", "iproute2")
 _SOCKETS: Final = ("unix:///var/run/docker.sock", "unix:///run/docker.sock")
 _ENDPOINT: Final = re.compile(r" at (\w+://\S+?)[.;,]?(?:\s|$)")
 _PATIENCE: Final = 60.0
-_SUDO_TRACES: Final = ("SUDO_COMMAND", "SUDO_USER", "SUDO_UID", "SUDO_GID", "LOGNAME", "MAIL")
+_SUDO_TRACES: Final = (
+    *("SUDO_COMMAND", "SUDO_USER", "SUDO_UID", "SUDO_GID", "SUDO_HOME"),
+    *("LOGNAME", "MAIL", "SHELL", "TERM", "USER"),
+)
 
 
 class State(Enum):
@@ -132,7 +135,7 @@ def own_start(machine: Machine) -> tuple[tuple[str, ...], dict[str, str]]:
     """
     environment = clean(machine.environment)
     traces = [word for name in _SUDO_TRACES for word in ("-u", name)]
-    script = f"cd / && exec dockerd >>{LOG} 2>&1 </dev/null"
+    script = f"cd / && unset OLDPWD && exec dockerd >>{LOG} 2>&1 </dev/null"
     words = ["env", *traces, "setsid", "--fork", "sh", "-c", script]
     return as_root(machine, words, sorted(environment.keys() - {"PATH", "HOME"})), environment
 
