@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from bottle.engine.port import Engine
-from bottle.provision import consent, daemon, hostrule, images
+from bottle.provision import consent, daemon, hostrule, images, runsc
 from bottle.provision import gvisor as gvisors
 from bottle.provision.daemon import State
 from bottle.provision.machine import Machine, ThisMachine
@@ -50,14 +50,14 @@ def _changes(
     engine_factory: Callable[[], Engine], machine: Machine, state: State, *, with_gvisor: bool
 ) -> tuple[str, ...]:
     """Say everything that will change; an engine that does not answer yet lacks all the rest."""
-    further = gvisors.changes(machine) if with_gvisor else ()
+    further = runsc.changes(machine) if with_gvisor else ()
     if state is not State.ANSWERS:
         lacking = "" if state is State.MISSING else "where it is missing: "
         rest = [f"{lacking}{change}" for change in (_BUILD, _RULE)]
         return (*daemon.changes(machine, state), *rest, *further)
     engine = engine_factory()
     if with_gvisor:
-        gvisors.refuse_elsewhere(engine, machine)
+        runsc.refuse_elsewhere(engine, machine)
     stale = images.outdated(engine)
     if stale:
         return (_BUILD, _RULE, *further)
@@ -71,4 +71,4 @@ def _fill(engine: Engine, machine: Machine, progress: Progress, *, with_gvisor: 
         with progress.step("set the host rule"):
             hostrule.insert(engine)
     if with_gvisor and not gvisors.is_working(engine):
-        gvisors.provision(engine, machine, progress)
+        runsc.provision(engine, machine, progress)

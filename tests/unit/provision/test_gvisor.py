@@ -1,79 +1,19 @@
-"""gVisor: merging the engine's configuration, judging a trial, and the build's environment."""
+"""gVisor: judging a trial by what the container reads and what the host runs."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from bottle.engine.port import Engine
 from bottle.errors import Unavailable
 from bottle.provision import gvisor
-from tests.unit.provision.fakes import FakeMachine, done
 
-OURS = {"path": "/usr/local/bin/runsc"}
 SAID = "Linux version 4.19.0-gvisor #1 SMP\n[    0.000000] Starting gVisor..."
+RUNSC = ("runsc",)
 SANDBOX = b"runsc-sandbox\0--root=/run\0"
-
-
-@pytest.mark.parametrize("text", ["", "  \n", "{}"])
-def test_merged_into_nothing(text: str) -> None:
-    assert json.loads(gvisor.merged(text)) == {"runtimes": {"runsc": OURS}}
-
-
-def test_merging_keeps_everything_else_in_its_order() -> None:
-    before = {
-        "log-opts": {"max-size": "10m"},
-        "runtimes": {"kata": {"path": "/k", "runtimeArgs": ["é"]}, "runsc": {"path": "/old"}},
-        "bip": "198.51.100.1/24",
-    }
-    after = json.loads(gvisor.merged(json.dumps(before)))
-    assert list(after) == list(before)
-    assert after == {**before, "runtimes": {**before["runtimes"], "runsc": OURS}}  # type: ignore[dict-item]
-
-
-def test_merging_twice_changes_nothing_the_second_time() -> None:
-    once = gvisor.merged('{"debug": true}')
-    assert gvisor.merged(once) == once
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "{",
-        "[]",
-        "null",
-        '{"runtimes": []}',
-        '{"debug": true, "debug": false}',
-        '{"a": {"b": 1, "b": 2}}',
-        "// comment\n{}",
-    ],
-)
-def test_what_cannot_be_merged_is_an_error(text: str) -> None:
-    with pytest.raises(Unavailable, match=r"daemon\.json cannot be added to"):
-        gvisor.merged(text)
-
-
-def test_a_file_that_cannot_be_merged_stays() -> None:
-    machine = FakeMachine()
-    machine.when("cat", done('{"debug": '))
-    with pytest.raises(Unavailable):
-        gvisor._register(machine)
-    assert len(machine.ran) == 1
-
-
-def test_a_file_that_root_cannot_read_stays() -> None:
-    machine = FakeMachine(root=False, programs={"sudo"})
-    machine.when("cat", done(errors="sudo: a password is required", code=1))
-    with pytest.raises(Unavailable, match="password"):
-        gvisor._register(machine)
-    assert len(machine.ran) == 1
-
-
-def test_an_entry_that_is_there_is_not_written_again() -> None:
-    machine = FakeMachine()
-    machine.when("cat", done(gvisor.merged("")))
-    assert not gvisor._register(machine)
 
 
 def test_gvisor_is_gvisor() -> None:
@@ -97,26 +37,71 @@ def test_each_doubt_is_named(said: str, command: bytes, reason: str) -> None:
     assert reason in found[0]
 
 
-def test_the_build_writes_nowhere_else_and_sees_no_secret() -> None:
-    person = {
-        "CLAUDE_BOTTLE_OAUTH_TOKEN": "canary",
-        "GOFLAGS": "-mod=vendor",
-        "GOOS": "darwin",
-        "GOPROXY": "https://proxy",
-    }
-    environment = gvisor.build_environment(person, Path("/room"))
-    assert environment["GOPROXY"] == "https://proxy"
-    assert environment["GOFLAGS"] == "-modcacherw"
-    assert not {"GOOS", "CLAUDE_BOTTLE_OAUTH_TOKEN"} & environment.keys()
-    places = {environment[name] for name in ("GOBIN", "GOPATH", "GOCACHE")}
-    assert all(place.startswith("/room/") for place in places)
+class Told:
+    """A started container that says what a test gives it."""
+
+    def __init__(self, *lines: str) -> None:
+        self._lines = [*lines]
+        self.ended = False
+
+    def line(self, _: float) -> str | None:
+        return self._lines.pop(0) if self._lines else None
+
+    def errors(self) -> str:
+        return "cannot run with network enabled in root network namespace"
+
+    def end(self) -> None:
+        self.ended = True
 
 
-@pytest.mark.parametrize(
-    ("version", "own"), [("go1.26.8", True), ("go1.21.0", True), ("go1.20.14", False), ("x", False)]
-)
-def test_an_old_go_is_not_used(version: str, own: bool) -> None:
-    machine = FakeMachine(programs={"go"})
-    machine.when("version", done(f"go version {version} linux/amd64"))
-    assert bool(gvisor._own_go(machine)) is own
-    assert ("PyPI" in gvisor.changes(machine)[0]) is not own
+class FakeEngine:
+    """An engine with a runtime registered, whose containers are a process of the test's choice."""
+
+    def __init__(
+        self, told: Told, *, desktop: bool = False, runtimes: tuple[str, ...] = ("runsc",)
+    ):
+        self.told = told
+        self._facts = SimpleNamespace(desktop=desktop, runtimes=dict.fromkeys(runtimes, "/x"))
+
+    def facts(self) -> Any:
+        return self._facts
+
+    def start_once(self, *_: Any) -> Told:
+        return self.told
+
+    def inspect_container(self, _: str) -> Any:
+        return {"State": {"Pid": 1}}
+
+
+def _works(engine: FakeEngine) -> None:
+    gvisor.works(cast("Engine", engine))
+
+
+def test_it_works_when_container_and_host_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gvisor, "_command_line", lambda _: SANDBOX)
+    told = Told(*SAID.splitlines(), "ready")
+    _works(FakeEngine(told))
+    assert told.ended
+
+
+def test_runc_under_its_name_is_found_out() -> None:
+    told = Told(*SAID.splitlines(), "ready")
+    with pytest.raises(Unavailable, match="runsc is not gVisor: the host runs"):
+        _works(FakeEngine(told))
+    assert told.ended
+
+
+def test_registered_is_not_working() -> None:
+    with pytest.raises(Unavailable, match="does not work: cannot run with network") as error:
+        _works(FakeEngine(Told()))
+    assert "./setup --gvisor" in error.value.remedy
+
+
+def test_not_registered() -> None:
+    with pytest.raises(Unavailable, match="knows no runtime 'runsc'"):
+        _works(FakeEngine(Told(), runtimes=("runc",)))
+
+
+def test_docker_desktop_is_refused_with_the_reason() -> None:
+    with pytest.raises(Unavailable, match="Docker Desktop"):
+        _works(FakeEngine(Told(), desktop=True))

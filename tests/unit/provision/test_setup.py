@@ -8,7 +8,7 @@ import pytest
 
 from bottle.engine.port import Engine
 from bottle.errors import Refused
-from bottle.provision import gvisor, hostrule, images, setup
+from bottle.provision import gvisor, hostrule, images, runsc, setup
 from bottle.provision.recipes import RECIPES
 from tests.unit.provision.fakes import FakeMachine, FakeProgress, done
 
@@ -34,9 +34,9 @@ def ready(monkeypatch: pytest.MonkeyPatch) -> Ready:
     monkeypatch.setattr(images, "build", does("images"))
     monkeypatch.setattr(hostrule, "present", lambda _: it.rule)
     monkeypatch.setattr(hostrule, "insert", does("rule"))
-    monkeypatch.setattr(gvisor, "refuse_elsewhere", lambda *_: None)
+    monkeypatch.setattr(runsc, "refuse_elsewhere", lambda *_: None)
     monkeypatch.setattr(gvisor, "is_working", lambda _: it.gvisor)
-    monkeypatch.setattr(gvisor, "provision", does("gvisor"))
+    monkeypatch.setattr(runsc, "provision", does("gvisor"))
     return it
 
 
