@@ -33,8 +33,7 @@ def outdated(engine: Engine, only: Collection[str] | None = None) -> tuple[Recip
     wanted = _wanted(only)
     if base is None:
         return wanted
-    architecture = engine.facts().architecture
-    return tuple(r for r in wanted if not _is_current(engine, r, base, architecture))
+    return tuple(recipe for recipe in wanted if not _is_current(engine, recipe, base))
 
 
 def present(engine: Engine) -> Mapping[str, str]:
@@ -96,10 +95,11 @@ def _wanted(only: Collection[str] | None) -> tuple[Recipe, ...]:
     return tuple(recipe for recipe in RECIPES if only is None or recipe.name in only)
 
 
-def _is_current(engine: Engine, recipe: Recipe, base: Base, architecture: str) -> bool:
+def _is_current(engine: Engine, recipe: Recipe, base: Base) -> bool:
     image = engine.image(recipe.reference)
-    wanted = recipes.digest(recipe, base=base.identity, architecture=architecture)
-    return image is not None and image.labels.get(DIGEST_LABEL) == wanted
+    if image is None or image.labels.get(IDENTITY_LABEL) != base.identity:
+        return False
+    return _is_of_recipe(recipe, image.labels)
 
 
 def _build(
