@@ -81,8 +81,12 @@ class StrictAddons(addonmanager.AddonManager):
             except exceptions.AddonHalt:
                 return
             except Exception as error:
+                subject = event.args()[0] if event.args() else None
+                client = _client(subject)
+                if client is None:
+                    raise  # no connection's hook: the start's, which ends here
                 self._audit.fault(event.name, error)
-                self._deny(event)
+                self._deny(event.name, subject, client)
                 return
 
     def trigger(self, event: hooks.Hook) -> None:
@@ -90,15 +94,11 @@ class StrictAddons(addonmanager.AddonManager):
         for addon in self.chain:
             self.invoke_addon_sync(addon, event)
 
-    def _deny(self, event: hooks.Hook) -> None:
-        subject = event.args()[0] if event.args() else None
-        client = _client(subject)
-        if client is None:
-            raise SystemExit(f"{event.name} failed")  # no connection's hook: the start's
+    def _deny(self, hook: str, subject: object, client: connection.Client) -> None:
         if self.policy is not None:
             self.policy.revoke(client.id)
-        _refuse(event.name, subject)
-        if event.name != "http_connect" and self.connections is not None:
+        _refuse(hook, subject)
+        if hook != "http_connect" and self.connections is not None:
             self.connections.cut(client.id)
 
 
