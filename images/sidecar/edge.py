@@ -11,18 +11,22 @@ import trim
 
 trim.trim()
 
-from audit import Audit  # noqa: E402  # all of these import mitmproxy
+import guard  # noqa: E402  # all of these import mitmproxy
+from audit import Audit  # noqa: E402
 from authority import Authority, Tls  # noqa: E402
 from cryptography import x509  # noqa: E402
 from dial import Resolver  # noqa: E402
+from guard import Connections  # noqa: E402
 from mitmproxy import options  # noqa: E402
 from mitmproxy.addons import core, proxyserver  # noqa: E402
 from mitmproxy.master import Master  # noqa: E402
 from policy import Policy  # noqa: E402
-from strict import Connections, StrictAddons, answer_ourselves, watch_connections  # noqa: E402
+from strict import StrictAddons  # noqa: E402
 
 from bottle.core import egress  # noqa: E402
 from bottle.core.egress import Configuration  # noqa: E402
+
+trim.seal()
 
 _ROOM: Final = Path("/run/sidecar")
 _QUIET_SECONDS: Final = 900
@@ -54,17 +58,14 @@ def _upstream_roots(configuration: Configuration) -> str | None:
 async def _serve(configuration: Configuration, roots: str | None) -> None:
     audit, authority = Audit(), Authority()
     settings = options.Options()
-    master = Master(settings)
-    master.addons = addons = StrictAddons(master, audit)
     server = proxyserver.Proxyserver()
-    addons.connections = Connections(server)
+    connections = Connections(server)
     resolver = Resolver(asyncio.get_running_loop(), configuration.pins)
-    policy = Policy(configuration, resolver, audit, addons.connections)
-    addons.policy = policy
-    tls = Tls(authority, policy.granted_host)
-    answer_ourselves(audit)
-    watch_connections(audit, lambda: addons.connections)
-    addons.add(core.Core(), server, tls)  # type: ignore[no-untyped-call]
+    policy = Policy(configuration, resolver, audit, connections)
+    guard.install(audit, connections)
+    master = Master(settings)
+    master.addons = addons = StrictAddons(master, audit, policy, connections)
+    addons.add(core.Core(), server, Tls(authority, policy.granted_host))  # type: ignore[no-untyped-call]
     _set(settings, configuration, roots)
     addons.add(policy, Announcement(configuration, server, audit, authority.pem))  # type: ignore[no-untyped-call]
     await master.run()

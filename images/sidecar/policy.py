@@ -9,14 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from answers import DENIED, MARK, denial
 from audit import Audit
 from dial import Resolver, grant
+from guard import Connections
 from mitmproxy import connection, exceptions, http, tls
 from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import layer, layers, server_hooks
 from mitmproxy.proxy.layers import modes
 from mitmproxy.proxy.layers.http import HTTPMode
-from strict import DENIED, MARK, Connections, Refused, denial
+from strict import Refused
 
 from bottle.core import egress
 from bottle.core.egress import Configuration, Head, Refusal

@@ -1,27 +1,14 @@
-"""Strict: mitmproxy so changed that what goes wrong denies.
-
-As published it logs an exception of an add-on and forwards the request, and leaves a connection
-whose protocol code crashed open and unwatched.
-"""
+"""Strict: add-ons called so that an exception denies; as published it is logged, and passes."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import logging
-from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
+from answers import DENIED, denial
 from audit import Audit
+from guard import Connections
 from mitmproxy import addonmanager, connection, exceptions, hooks, http
-from mitmproxy.addons.proxyserver import Proxyserver
-from mitmproxy.net.http import http1
-from mitmproxy.proxy import commands, events, layer, mode_servers
-from mitmproxy.proxy.layers.http import _http1
-
-MARK: Final = "x-claude-bottle"
-DENIED: Final = "denied by policy"
-_LONGEST_UNREAD_HEAD: Final = 256 * 1024
+from mitmproxy.proxy import commands, events, layer
 
 
 class Revocable(Protocol):
@@ -39,39 +26,16 @@ class Refused(layer.Layer):
             yield commands.CloseConnection(self.context.client)
 
 
-class Connections:
-    """The open client connections, to be cut from outside."""
-
-    def __init__(self, server: Proxyserver) -> None:
-        self._server = server
-
-    def __len__(self) -> int:
-        return len(self._server.connections)
-
-    def __contains__(self, client: object) -> bool:
-        return client in self._server.connections
-
-    def cut(self, client: str) -> None:
-        """Close a client connection and everything upstream of it, once this step is over."""
-        found = self._server.connections.get(client)
-        if found is not None:
-            asyncio.get_running_loop().call_soon(_close_all, found)
-
-
-def _close_all(found: mode_servers.ProxyConnectionHandler) -> None:
-    for transport, state in list(found.transports.items()):
-        if state.handler is not None:
-            found.close_connection(transport)
-
-
 class StrictAddons(addonmanager.AddonManager):
     """Calls add-ons in order; an exception in any of them denies, and is told by its type."""
 
-    def __init__(self, master: Any, audit: Audit) -> None:
+    def __init__(
+        self, master: Any, audit: Audit, policy: Revocable, connections: Connections
+    ) -> None:
         super().__init__(master)  # type: ignore[no-untyped-call]
         self._audit = audit
-        self.policy: Revocable | None = None
-        self.connections: Connections | None = None
+        self._policy = policy
+        self._connections = connections
 
     async def trigger_event(self, event: hooks.Hook) -> None:
         """Call a hook of every add-on; the first that raises ends it with a denial."""
@@ -95,11 +59,10 @@ class StrictAddons(addonmanager.AddonManager):
             self.invoke_addon_sync(addon, event)
 
     def _deny(self, hook: str, subject: object, client: connection.Client) -> None:
-        if self.policy is not None:
-            self.policy.revoke(client.id)
+        self._policy.revoke(client.id)
         _refuse(hook, subject)
-        if hook != "http_connect" and self.connections is not None:
-            self.connections.cut(client.id)
+        if hook != "http_connect":  # which has an answer to give
+            self._connections.cut(client.id)
 
 
 def _client(subject: object) -> connection.Client | None:
@@ -126,54 +89,3 @@ def _refuse(hook: str, subject: Any) -> None:
         subject.error = DENIED
     elif hook in {"tls_start_client", "tls_start_server"}:
         subject.ssl_conn = None
-
-
-def denial(reason: str, host: str = "", *, status: int = 403) -> http.Response:
-    """Make the answer that an agent gets: the reason, and the host that it asked for."""
-    denied = status < 500
-    body = json.dumps({"denied" if denied else "failed": reason, "host": host[:256]})
-    headers = {"content-type": "application/json", MARK: "denied" if denied else "failed"}
-    return http.Response.make(status, body + "\n", headers)
-
-
-def answer_ourselves(audit: Audit) -> None:
-    """Replace mitmproxy's HTML errors, which name it and quote what they could not read."""
-
-    def answer(status_code: int, message: str = "") -> bytes:  # noqa: ARG001  # mitmproxy's own
-        malformed = status_code < 500
-        reason = "the request is malformed" if malformed else "the host cannot be reached"
-        if malformed:
-            audit.decision("request", allowed=False, reason=reason)
-        response = denial(reason, status=status_code)
-        response.headers["connection"] = "close"
-        return bytes(http1.assemble_response(response))
-
-    _http1.make_error_response = answer
-
-
-def watch_connections(audit: Audit, connections: Callable[[], Connections | None]) -> None:
-    """Make crashes of protocol code, and heads without end, close the connection."""
-
-    class Watched(mode_servers.ProxyConnectionHandler):
-        def log(self, message: str, level: int = logging.INFO, exc_info: Any = None) -> None:  # noqa: ARG002
-            if exc_info:
-                kind = exc_info[0] if isinstance(exc_info, tuple) else RuntimeError
-                audit.fault("connection", kind)
-                self._cut()
-
-        def _cut(self) -> None:
-            open_ones = connections()
-            if open_ones is not None:
-                open_ones.cut(self.client.id)
-
-    mode_servers.ProxyConnectionHandler = Watched  # type: ignore[misc]
-    read_headers = _http1.Http1Server.read_headers
-
-    def bounded(
-        self: _http1.Http1Server, event: events.ConnectionEvent
-    ) -> layer.CommandGenerator[None]:
-        yield from read_headers(self, event)
-        if self.state == self.read_headers and len(self.buf) > _LONGEST_UNREAD_HEAD:
-            yield commands.CloseConnection(self.conn)
-
-    _http1.Http1Server.read_headers = bounded  # type: ignore[method-assign]

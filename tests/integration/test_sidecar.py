@@ -160,6 +160,12 @@ class TestDoors:
         assert seen.answer.endswith("data: first\n\ndata: last\n\n")
         assert seen.outcome.first < 0.5  # the server waits 0.8 s after each
 
+    def test_trailers_are_left_out(self, talk: Talk) -> None:
+        request = f"GET /trailers HTTP/1.1\r\nHost: {OPEN}\r\n\r\n"
+        case = Case(name="trailers", target=f"{OPEN}:443", requests=[request, GET])
+        seen = talk.run([case])["trailers"]
+        assert seen.outcome.statuses == ["200", "200"]
+
 
 # -- the way there
 
@@ -364,6 +370,13 @@ class TestRequests:
         assert requests["large"].outcome.statuses == []
         _assert_refused(requests["large"], "request", ELSEWHERE)
 
+    def test_an_unfinished_head_is_not_read_for_ever(self, talk: Talk) -> None:
+        head = f"GET / HTTP/1.1\r\nHost: {OPEN}\r\nX-A: "
+        case = Case(name="endless", target=f"{OPEN}:443", requests=[head], upload=600_000)
+        seen = talk.run([case])["endless"]
+        assert seen.outcome.tunnel == "closed"
+        assert seen.contacts == 0
+
     def test_an_upgrade_to_something_else_is_closed(self, talk: Talk) -> None:
         upgrade = (
             f"GET /upgrade HTTP/1.1\r\nHost: {OPEN}\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"
@@ -561,7 +574,7 @@ BREAK = """
 import sys
 sys.path[:0] = ["/opt/sidecar", "/opt/sidecar/site"]
 import edge, authority, main, policy
-from mitmproxy.proxy import layer
+from mitmproxy.proxy.layers.http import HttpStream
 
 def client_of(subject):
     for name in ("client_conn", "client"):
@@ -589,6 +602,12 @@ def watched(self, *rest):
     WATCHED.append(self)
     begin(self, *rest)
 policy.Policy.__init__ = watched
+start = HttpStream.start_request_stream
+def crashes(self):
+    if self.flow.request.host.startswith("crash."):
+        raise Broken
+    yield from start(self)
+HttpStream.start_request_stream = crashes
 for hook in sys.argv[1:]:
     kind = authority.Tls if hook.startswith("tls_start") else policy.Policy
     breaks(kind, hook)
@@ -604,11 +623,13 @@ def broken(stage: Stage) -> Iterator[Mapping[str, Seen]]:
         Case(name=hook, target=f"{host}:443", requests=[GET.replace(OPEN, host)])
         for hook, host in hosts.items()
     ]
+    upload = "POST /sink HTTP/1.1\r\nHost: crash.hooks.example\r\nContent-Length: 1\r\n\r\nx"
+    cases.append(Case(name="crash", target="crash.hooks.example:443", requests=[upload]))
     words = ("tini", "--", "python3", "-IS", "-c", BREAK, *HOOKS)
     with stage.sidecar(
         words,
         allowlist=ALLOWLIST,
-        pins=dict.fromkeys(hosts.values(), stage.upstream_address),
+        pins=dict.fromkeys((*hosts.values(), "crash.hooks.example"), stage.upstream_address),
     ) as (_, talk):
         yield talk.run(cases)
 
@@ -634,6 +655,13 @@ class TestFaults:
             assert "request" not in heard
         else:
             assert heard == []
+
+    def test_a_crash_of_protocol_code_closes(self, broken: Mapping[str, Seen]) -> None:
+        seen = broken["crash"]
+        assert seen.outcome.tunnel == "closed"
+        assert seen.outcome.statuses == []
+        assert ("connection", "Broken") in [(f.get("hook"), f.get("error")) for f in seen.lines]
+        assert seen.contacts == 0
 
 
 # -- the process

@@ -64,6 +64,8 @@ class Answers(http.server.BaseHTTPRequestHandler):
             self._events()
         elif self.path == "/upgrade":
             self._upgrade()
+        elif self.path == "/trailers":
+            self._trailers()
         else:
             self._answer(b"hello from upstream")
 
@@ -85,6 +87,12 @@ class Answers(http.server.BaseHTTPRequestHandler):
             self.wfile.flush()
             time.sleep(0.8)
         self.wfile.write(b"0\r\n\r\n")
+
+    def _trailers(self) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"4\r\nbody\r\n0\r\nX-Sum: 1\r\n\r\n")
 
     def _upgrade(self) -> None:
         """Accept a WebSocket and send back one frame of one text byte a client sends."""
