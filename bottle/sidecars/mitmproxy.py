@@ -62,7 +62,7 @@ class AuditRecord:
     """Of `ready`: the bottle's certificate authority in PEM."""
 
 
-_EVENTS: Final = frozenset({"ready", "decision", "dropped", "fault"})
+_EVENTS: Final = ("ready", "decision", "dropped", "fault")
 _KINDS: Final[Mapping[str, type]] = {
     field.name: {"str": str, "int": int, "bool": bool}[str(field.type)]
     for field in fields(AuditRecord)

@@ -66,6 +66,18 @@ def _watched(audit: Audit, connections: Connections) -> type[mode_servers.ProxyC
     class Watched(mode_servers.ProxyConnectionHandler):
         """A connection that is cut, and told of, when its protocol code crashes."""
 
+        async def handle_client(self) -> None:
+            # a cancellation that meets a held lock ends the task before it closes its socket
+            writer = self.transports[self.client].writer
+            try:
+                await super().handle_client()
+            finally:
+                for state in list(self.transports.values()):
+                    if state.writer is not None:
+                        state.writer.close()
+                if writer is not None:
+                    writer.close()
+
         def log(self, message: str, level: int = logging.INFO, exc_info: Any = None) -> None:  # noqa: ARG002
             if exc_info:
                 kind = exc_info[0] if isinstance(exc_info, tuple) else sys.exc_info()[0]

@@ -1,0 +1,185 @@
+"""Allowlist: which entries can be written, and what each of them lets through."""
+
+from __future__ import annotations
+
+import pytest
+
+from bottle.core.allowlist import (
+    Allowlist,
+    Decision,
+    HostPattern,
+    PatternError,
+    Reason,
+    canonical,
+)
+
+
+def _listed(*texts: str) -> Allowlist:
+    return Allowlist.of(HostPattern.parse(text) for text in texts)
+
+
+class TestCanonical:
+    @pytest.mark.parametrize(
+        ("spelled", "name"),
+        [
+            ("example.com", "example.com"),
+            ("EXAMPLE.Com", "example.com"),
+            ("example.com.", "example.com"),
+            ("a-b.c_d.example", "a-b.c_d.example"),
+            ("_acme.example.com", "_acme.example.com"),
+            ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+            ("1.example", "1.example"),
+            ("1e9.x1", "1e9.x1"),
+            ("a" * 63 + ".example", "a" * 63 + ".example"),
+        ],
+    )
+    def test_one_spelling(self, spelled: str, name: str) -> None:
+        assert canonical(spelled) == name
+
+    @pytest.mark.parametrize(
+        "spelled",
+        [
+            "",
+            ".",
+            "localhost",
+            "example.com..",
+            ".example.com",
+            "a..b",
+            "-a.example",
+            "a-.example",
+            "a b.example",
+            "a.example ",
+            "a.example\n",
+            "a.example\x00",
+            "a/b.example",
+            "a:1.example",
+            "*.example.com",
+            "bücher.example",
+            "\uff41.example",
+            "\u212a.example",
+            "example。com",
+            "a" * 64 + ".example",
+            ".".join(["a" * 49] * 6),
+            "1.2.3.4",
+            "1.2.3.4.",
+            "1.2",
+            "example.1",
+            "example.0x1",
+            "example.0x",
+            "0x7f.1",
+            "2130706433",
+        ],
+    )
+    def test_what_is_no_name(self, spelled: str) -> None:
+        assert canonical(spelled) is None
+
+
+class TestParse:
+    @pytest.mark.parametrize(
+        ("text", "pattern", "written"),
+        [
+            ("example.com", HostPattern("example.com"), "example.com"),
+            ("Example.COM.", HostPattern("example.com"), "example.com"),
+            ("example.com:443", HostPattern("example.com"), "example.com"),
+            ("example.com:8443", HostPattern("example.com", 8443), "example.com:8443"),
+            ("*.example.com", HostPattern("example.com", 443, True), "*.example.com"),
+            ("*.example.com:80", HostPattern("example.com", 80, True), "*.example.com:80"),
+        ],
+    )
+    def test_what_can_be_written(self, text: str, pattern: HostPattern, written: str) -> None:
+        assert HostPattern.parse(text) == pattern
+        assert str(pattern) == written
+        assert HostPattern.parse(written) == pattern
+
+    @pytest.mark.parametrize(
+        ("text", "advice"),
+        [
+            ("https://example.com", "without a scheme"),
+            ("example.com/path", "without a path"),
+            ("user@example.com", "without a user"),
+            ("%65xample.com", "without percent signs"),
+            ("[::1]", "IP addresses cannot"),
+            ("[::1]:443", "IP addresses cannot"),
+            ("::1", "IP addresses cannot"),
+            ("1.2.3.4", "IP addresses cannot"),
+            ("1.2.3.4:443", "IP addresses cannot"),
+            ("0x7f000001", "IP addresses cannot"),
+            ("*.1.2.3.4", "IP addresses cannot"),
+            ("example.com:", "from 1 to 65535"),
+            ("example.com:0", "from 1 to 65535"),
+            ("example.com:65536", "from 1 to 65535"),
+            ("example.com:0443", "from 1 to 65535"),
+            ("example.com:https", "from 1 to 65535"),
+            ("example.com:+443", "from 1 to 65535"),
+            ("example.com:4\uff143", "from 1 to 65535"),
+            ("", "name each host"),
+            ("*", "name each host"),
+            ("*.", "name each host"),
+            ("*:443", "name each host"),
+            ("a.*.example", "only at the front"),
+            ("*.*.example", "only at the front"),
+            ("*example.com", "only at the front"),
+            ("localhost", "full name"),
+            ("*.com", "plain host name"),
+            ("bücher.example", "in ASCII"),
+            ("exa mple.com", "plain host name"),
+            ("-a.example", "plain host name"),
+        ],
+    )
+    def test_what_cannot(self, text: str, advice: str) -> None:
+        with pytest.raises(PatternError, match=advice):
+            HostPattern.parse(text)
+
+
+class TestDecide:
+    ALLOWLIST = _listed("example.com", "*.wild.example", "ports.example:8443", "ports.example")
+
+    @pytest.mark.parametrize(
+        ("host", "port", "name", "pattern"),
+        [
+            ("example.com", 443, "example.com", "example.com"),
+            ("EXAMPLE.com.", 443, "example.com", "example.com"),
+            ("a.wild.example", 443, "a.wild.example", "*.wild.example"),
+            ("a.b.wild.example", 443, "a.b.wild.example", "*.wild.example"),
+            ("ports.example", 443, "ports.example", "ports.example"),
+            ("ports.example", 8443, "ports.example", "ports.example:8443"),
+        ],
+    )
+    def test_what_is_listed(self, host: str, port: int, name: str, pattern: str) -> None:
+        assert self.ALLOWLIST.decide(host, port) == Decision(
+            allowed=True, reason=Reason.LISTED, pattern=pattern, host=name
+        )
+
+    @pytest.mark.parametrize(
+        ("host", "port", "reason"),
+        [
+            ("evil.example", 443, Reason.NOT_LISTED),
+            ("a.example.com", 443, Reason.NOT_LISTED),
+            ("example.com.evil.example", 443, Reason.NOT_LISTED),
+            ("notexample.com", 443, Reason.NOT_LISTED),
+            ("wild.example", 443, Reason.NOT_LISTED),
+            ("notwild.example", 443, Reason.NOT_LISTED),
+            ("example.com", 80, Reason.PORT_NOT_LISTED),
+            ("example.com", 0, Reason.PORT_NOT_LISTED),
+            ("a.wild.example", 22, Reason.PORT_NOT_LISTED),
+            ("1.2.3.4", 443, Reason.ADDRESS),
+            ("16909060", 443, Reason.ADDRESS),
+            ("0x01020304", 443, Reason.ADDRESS),
+            ("[::1]", 443, Reason.ADDRESS),
+            ("::1", 443, Reason.ADDRESS),
+            ("localhost", 443, Reason.NOT_A_NAME),
+            ("", 443, Reason.NOT_A_NAME),
+            ("example.com\n", 443, Reason.NOT_A_NAME),
+            ("example.com\x00.evil.example", 443, Reason.NOT_A_NAME),
+            ("\uff45xample.com", 443, Reason.NOT_A_NAME),
+        ],
+    )
+    def test_what_is_not(self, host: str, port: int, reason: Reason) -> None:
+        decision = self.ALLOWLIST.decide(host, port)
+        assert (decision.allowed, decision.reason, decision.pattern) == (False, reason, "")
+
+    def test_an_empty_list_denies_everything(self) -> None:
+        assert not _listed().decide("example.com", 443).allowed
+
+    def test_the_order_of_entries_does_not_count(self) -> None:
+        assert _listed("b.example", "a.example", "b.example") == _listed("a.example", "b.example")
