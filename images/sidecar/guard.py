@@ -1,6 +1,6 @@
 """Guard: mitmproxy's protocol code bounded, and closed when it breaks.
 
-As published it leaves a connection whose protocol code crashed open and unwatched, reads heads
+As published it leaves a connection whose protocol code crashed open and unwatched, holds heads
 without end, answers errors in HTML that names it and quotes them, and crashes on trailers.
 """
 
@@ -22,7 +22,8 @@ from mitmproxy.proxy.layers.http import _http1
 
 from bottle.core.egress import Refusal
 
-_LONGEST_UNREAD_HEAD: Final = 256 * 1024
+_LONGEST_UNREAD: Final = 256 * 1024
+"""Bytes held of a head that has no end, or of requests sent before the answer to the first."""
 
 
 class Connections:
@@ -53,7 +54,7 @@ def _close_all(found: mode_servers.ProxyConnectionHandler) -> None:
 def install(audit: Audit, connections: Connections) -> None:
     """Put everything of this module into mitmproxy's; once a process."""
     mode_servers.ProxyConnectionHandler = _watched(audit, connections)  # type: ignore[misc]
-    _http1.Http1Server.read_headers = _bounded_head  # type: ignore[method-assign]
+    _http1.Http1Connection._handle_event = _bounded  # type: ignore[method-assign]
     _http1.make_body_reader = _body_reader
 
     def answer(status_code: int, message: str = "") -> bytes:  # noqa: ARG001  # quotes the client
@@ -87,14 +88,12 @@ def _watched(audit: Audit, connections: Connections) -> type[mode_servers.ProxyC
     return Watched
 
 
-_read_head: Final = _http1.Http1Server.read_headers
+_handle: Final = _http1.Http1Connection._handle_event
 
 
-def _bounded_head(
-    self: _http1.Http1Server, event: events.ConnectionEvent
-) -> layer.CommandGenerator[None]:
-    yield from _read_head(self, event)
-    if self.state == self.read_headers and len(self.buf) > _LONGEST_UNREAD_HEAD:
+def _bounded(self: _http1.Http1Connection, event: events.Event) -> layer.CommandGenerator[None]:
+    yield from _handle(self, event)
+    if self.state in {self.read_headers, self.wait} and len(self.buf) > _LONGEST_UNREAD:
         yield commands.CloseConnection(self.conn)
 
 

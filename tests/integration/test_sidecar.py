@@ -160,6 +160,14 @@ class TestDoors:
         assert seen.answer.endswith("data: first\n\ndata: last\n\n")
         assert seen.outcome.first < 0.5  # the server waits 0.8 s after each
 
+    def test_a_client_may_wait_for_leave_to_send(self, talk: Talk) -> None:
+        request = f"POST /sink HTTP/1.1\r\nHost: {OPEN}\r\nContent-Length: 1\r\n"
+        request += "Expect: 100-continue\r\n\r\n"
+        case = Case(name="expect", target=f"{OPEN}:443", requests=[request], later="x")
+        seen = talk.run([case])["expect"]
+        assert seen.outcome.statuses == ["100"]
+        assert "HTTP/1.1 200 OK" in seen.answer
+
     def test_trailers_are_left_out(self, talk: Talk) -> None:
         request = f"GET /trailers HTTP/1.1\r\nHost: {OPEN}\r\n\r\n"
         case = Case(name="trailers", target=f"{OPEN}:443", requests=[request, GET])
@@ -376,6 +384,11 @@ class TestRequests:
         seen = talk.run([case])["endless"]
         assert seen.outcome.tunnel == "closed"
         assert seen.contacts == 0
+
+    def test_requests_ahead_of_time_are_not_held_for_ever(self, talk: Talk) -> None:
+        request = f"GET /events HTTP/1.1\r\nHost: {OPEN}\r\n\r\n"
+        case = Case(name="ahead", target=f"{OPEN}:443", requests=[request], upload=600_000)
+        assert talk.run([case])["ahead"].outcome.tunnel == "closed"
 
     def test_an_upgrade_to_something_else_is_closed(self, talk: Talk) -> None:
         upgrade = (

@@ -40,6 +40,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
     """What the server answers, by path."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else a body waits 40 ms behind its head
 
     def log_message(self, *_: object) -> None:
         """Write nothing."""
