@@ -19,6 +19,7 @@ LABEL: Final = "claude-bottle"
 OWNER_LABEL: Final = "claude-bottle.owner"
 PROXY_PORT: Final = 8080
 _MIB: Final = 1024 * 1024
+_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 
 API_HOST: Final = "api.anthropic.com"
 BUILT_IN_HOSTS: Final = {"claude": (API_HOST,), "demo": (API_HOST,), "shell": ()}
@@ -307,7 +308,7 @@ def _agent_environment(proxy: str) -> dict[str, str]:
         "CARGO_HTTP_CAINFO",
     )
     return {
-        "PATH": "/home/agent/.local/bin:/usr/local/bin:/usr/bin:/bin",
+        "PATH": f"/home/agent/.local/bin:{_PATH}",
         "HOME": "/home/agent",
         "LANG": "C.UTF-8",
         **proxies,
@@ -333,6 +334,7 @@ def _sidecar(host: Host, inside: NetworkPlan, outside: NetworkPlan) -> Container
             Attachment(network=inside.name, address=_address(slot.inside, 2)),
         ),
         labels=labels(host),
+        environment={"PATH": _PATH},
         tmpfs=(Tmpfs(path="/run/sidecar", mib=8, uid=slot.sidecar_uid),),
         sysctls={"net.ipv4.ip_forward": "0"},
         memory_mib=512,
@@ -352,6 +354,7 @@ def _standin(host: Host, outside: NetworkPlan) -> ContainerPlan:
         command=("tini", "--", "/opt/standin/start"),
         attachments=(Attachment(network=outside.name, address=_address(slot.outside, 3)),),
         labels=labels(host),
+        environment={"PATH": _PATH},
         tmpfs=(Tmpfs(path="/run/standin", mib=8, uid=slot.standin_uid),),
         sysctls={"net.ipv4.ip_forward": "0"},
         dns=("127.0.0.1",),

@@ -1,0 +1,230 @@
+"""DockerEngine's own part: the words it gives to the docker command, and what it makes of answers.
+
+A shell script stands where the command would; whether Docker does what the words say is judged in
+tests/integration and tests/isolation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bottle.engine.docker import DockerEngine
+from bottle.engine.port import Labelled, SubnetTaken
+from bottle.errors import BottleError, TimeLimit, Unavailable
+from tests.support.plans import plan
+
+Scripted = Callable[[str], DockerEngine]
+PLAN = plan()
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Callable[[], list[list[str]]]:
+    """Give what the command was called with, call by call."""
+
+    def read() -> list[list[str]]:
+        text = (tmp_path / "calls").read_text()
+        return [call.split("\0") for call in text.split("\0\n") if call]
+
+    return read
+
+
+@pytest.fixture
+def scripted(tmp_path: Path) -> Scripted:
+    """Give an engine whose docker command notes its words and then runs a script."""
+
+    def make(script: str) -> DockerEngine:
+        command = tmp_path / "docker"
+        note = f'printf "%s\\0" "$@" >>{tmp_path}/calls; echo >>{tmp_path}/calls'
+        command.write_text(f"#!/bin/sh\n{note}\n{script}\n")
+        command.chmod(0o755)
+        engine = DockerEngine()
+        vars(engine)["_docker"] = (str(command),)
+        return engine
+
+    return make
+
+
+def test_a_network_is_created_as_planned(
+    scripted: Scripted, calls: Callable[[], list[list[str]]]
+) -> None:
+    scripted("exit 0").create_network(PLAN.inside)
+    ((*words, name),) = calls()
+    assert words[:2] == ["network", "create"]
+    assert "--internal" in words
+    assert name == PLAN.inside.name
+
+
+@pytest.mark.parametrize(
+    ("message", "failure"),
+    [
+        ("Pool overlaps with other one on this address space", SubnetTaken),
+        (
+            "cannot create network: conflicts with network: networks have overlapping IPv4",
+            SubnetTaken,
+        ),
+        ("failed to allocate gateway: Address already in use", Unavailable),
+        ("something else", Unavailable),
+        ("Cannot connect to the Docker daemon at unix:///x. Is it running?", Unavailable),
+    ],
+)
+def test_only_a_taken_subnet_is_tried_elsewhere(
+    scripted: Scripted, message: str, failure: type[Exception]
+) -> None:
+    with pytest.raises(failure) as caught:
+        scripted(f"echo 'Error response from daemon: {message}' >&2; exit 1").create_network(
+            PLAN.inside
+        )
+    assert isinstance(caught.value, failure)
+
+
+def test_a_container_joins_its_further_networks_before_it_starts(
+    scripted: Scripted, calls: Callable[[], list[list[str]]]
+) -> None:
+    scripted("exit 0").create_container(PLAN.sidecar)
+    create, connect = calls()
+    assert create[0] == "create"
+    assert f"--network={PLAN.outside.name}" in create
+    assert connect == [
+        "network",
+        "connect",
+        "--ip=10.231.0.226",
+        PLAN.inside.name,
+        PLAN.sidecar.name,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("message", "start"),
+    [
+        ("Cannot connect to the Docker daemon at unix:///x", "the Docker engine does not answer"),
+        ("permission denied while trying to connect", "the Docker engine does not answer"),
+        ("No such image: x", "docker create failed: No such image: x"),
+    ],
+)
+def test_a_failure_says_what_docker_said(scripted: Scripted, message: str, start: str) -> None:
+    with pytest.raises(Unavailable) as caught:
+        scripted(f"echo '{message}' >&2; exit 1").create_container(PLAN.keeper)
+    assert caught.value.happened.startswith(start)
+    assert message in caught.value.happened
+
+
+def test_stdin_reaches_the_command_and_its_streams_come_back(
+    scripted: Scripted, calls: Callable[[], list[list[str]]]
+) -> None:
+    engine = scripted("cat; echo oops >&2; exit 7")
+    done = engine.execute("c", ["a", "b c"], user="5:5", stdin=b"in", seconds=5)
+    assert (done.code, done.output, done.errors) == (7, b"in", b"oops\n")
+    assert calls() == [["exec", "--interactive", "--user=5:5", "c", "a", "b c"]]
+
+
+def test_a_one_shot_container_is_never_pulled_nor_kept(
+    scripted: Scripted, calls: Callable[[], list[list[str]]]
+) -> None:
+    scripted("exit 0").run_once("image", ["x"], flags=["--network=none"])
+    (words,) = calls()
+    assert words[0] == "run"
+    assert {"--rm", "--pull=never", "--log-driver=none"} <= set(words)
+    assert words[-3:] == ["--network=none", "image", "x"]
+
+
+def test_a_slow_command_is_a_time_limit(scripted: Scripted) -> None:
+    with pytest.raises(TimeLimit, match=r"docker run took longer than 0\.1 s"):
+        scripted("exec sleep 5").run_once("image", ["x"], flags=[], seconds=0.1)
+
+
+def test_the_agents_exit_code_passes_through(
+    scripted: Scripted, calls: Callable[[], list[list[str]]]
+) -> None:
+    engine = scripted("exit 42")
+    environment = {"TERM": "xterm"}
+    for terminal in (True, False):
+        code = engine.interact("c", ["x"], user="5:5", terminal=terminal, environment=environment)
+        assert code == 42
+    with_terminal, without = calls()
+    assert "--tty" in with_terminal
+    assert "--tty" not in without
+    assert "--env=TERM=xterm" in without
+    assert without[-2:] == ["c", "x"]
+
+
+def test_labelled_things_are_told_apart(
+    scripted: Scripted, calls: Callable[[], list[list[str]]]
+) -> None:
+    listing = """case "$1 $2" in
+      ps*) printf 'c1\\tabc\\towner\\nc2\\tdef\\t\\n';;
+      network*) printf 'n1\\tabc\\towner\\n';;
+    esac"""
+    assert scripted(listing).labelled("abc") == (
+        Labelled(kind="container", name="c1", session="abc", owner="owner"),
+        Labelled(kind="container", name="c2", session="def", owner=""),
+        Labelled(kind="network", name="n1", session="abc", owner="owner"),
+    )
+    assert all("label=claude-bottle=abc" in call for call in calls())
+    assert "--all" in calls()[0]
+
+
+def test_removing_takes_containers_first_and_asks_nothing_for_nothing(
+    scripted: Scripted, calls: Callable[[], list[list[str]]]
+) -> None:
+    engine = scripted("exit 1")  # what is not there is no error
+    engine.remove(["a", "b"], ["n"])
+    engine.remove([], [], ["v"])
+    assert calls() == [
+        ["rm", "--force", "--volumes", "a", "b"],
+        ["network", "rm", "n"],
+        ["volume", "rm", "v"],
+    ]
+
+
+def test_subnets_of_all_networks(scripted: Scripted) -> None:
+    networks = [
+        {"IPAM": {"Config": [{"Subnet": "10.0.0.0/24"}, {"Subnet": "fd00::/64"}]}},
+        {"IPAM": {"Config": None}},
+        {"IPAM": {"Config": [{}]}},
+    ]
+    script = f"[ $2 = ls ] && echo 'a b' || cat <<'E'\n{json.dumps(networks)}\nE"
+    assert scripted(script).subnets() == ("10.0.0.0/24", "fd00::/64")
+
+
+def test_inspecting_gives_the_whole_report(scripted: Scripted) -> None:
+    engine = scripted("""echo '[{"Name": "x", "More": [1]}]'""")
+    assert engine.inspect_container("x") == {"Name": "x", "More": [1]}
+    assert engine.inspect_network("x") == {"Name": "x", "More": [1]}
+
+
+def test_pulling_gives_the_digest(scripted: Scripted) -> None:
+    engine = scripted("""[ $1 = pull ] || echo '["debian@sha256:1"]'""")
+    assert engine.pull("debian", 5) == "debian@sha256:1"
+
+
+def test_an_attached_container_is_started_on_our_pipe(
+    scripted: Scripted, calls: Callable[[], list[list[str]]]
+) -> None:
+    pipe = scripted("cat").start("c")
+    pipe.send(b"line\n")
+    assert pipe.line(5) == "line"
+    pipe.end()
+    assert calls() == [["start", "--attach", "--interactive", "c"]]
+
+
+def test_without_a_docker_command_the_remedy_is_setup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    operations: list[Callable[[DockerEngine], object]] = [
+        lambda engine: engine.facts(),
+        lambda engine: engine.image("x"),
+        lambda engine: engine.subnets(),
+        lambda engine: engine.labelled(),
+        lambda engine: engine.start("x"),
+    ]
+    for operation in operations:
+        with pytest.raises(BottleError) as caught:
+            operation(DockerEngine())
+        assert caught.value.code == 69
+        assert "./setup" in caught.value.remedy
