@@ -23,6 +23,9 @@ _REFUSED: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What the agent must not be able to do, and the error that the right wall gives."""
 
+_NOT_OF_GVISOR: Final = frozenset(("low_port",))
+"""gVisor lets every port be bound, on a loopback that nobody outside its own network stack sees."""
+
 _SYSTEM_TYPES: Final = frozenset(
     ("proc", "sysfs", "tmpfs", "devpts", "devtmpfs", "mqueue", "cgroup", "cgroup2", "dev")
 )
@@ -36,7 +39,7 @@ def differences(plan: Plan, observed: Observed) -> tuple[Difference, ...]:
     """Compare what was seen as the agent, before the agent, with the plan."""
     found = [
         *_powers(plan, observed),
-        *_refusals(observed),
+        *_refusals(plan, observed),
         *_mounts(plan, observed),
         *_network(observed),
         *_kernel(plan, observed),
@@ -69,9 +72,10 @@ def _powers(plan: Plan, observed: Observed) -> Iterator[_Row]:
         yield "agent Seccomp", "2 (the engine's filter)", own.get("Seccomp", "unknown")
 
 
-def _refusals(observed: Observed) -> Iterator[_Row]:
+def _refusals(plan: Plan, observed: Observed) -> Iterator[_Row]:
+    left_out = _NOT_OF_GVISOR if plan.bottle.runtime == "runsc" else frozenset()
     for name, errors in _REFUSED.items():
-        if observed[name] not in errors:
+        if name not in left_out and observed[name] not in errors:
             yield name, " or ".join(errors), observed[name]
     if observed["docker_socket"]:
         yield "Docker's socket", "absent", "present"
@@ -84,7 +88,8 @@ def _mounts(plan: Plan, observed: Observed) -> Iterator[_Row]:
         yield "mount /", "ro", places.get("/")
     for path, mount in planned.items():
         kind, options = places.get(path, ("nothing", set()))
-        wanted = {"rw", "nosuid", "nodev"} | (set() if mount.executable else {"noexec"})
+        wanted = {"rw", "nosuid"} | (set() if mount.executable else {"noexec"})
+        wanted |= {"nodev"} if plan.bottle.runtime == "runc" else set()  # gVisor shows no nodev
         if kind != "tmpfs" or not wanted <= options:
             yield f"mount {path}", f"tmpfs {','.join(sorted(wanted))}", f"{kind} {sorted(options)}"
     for path, (kind, options) in places.items():
