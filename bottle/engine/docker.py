@@ -180,7 +180,8 @@ class DockerEngine:
         return self._run(words, stdin=stdin, seconds=seconds)
 
     def stream(self, name: str, command: Sequence[str], *, user: str) -> Pipe:
-        return Pipe([*self._docker, "exec", "--interactive", f"--user={user}", name, *command])
+        # without --interactive it reads /dev/null: `claude -p` waits three seconds for a silent pipe
+        return Pipe([*self._docker, "exec", f"--user={user}", name, *command])
 
     def interact(
         self,
@@ -259,7 +260,8 @@ class DockerEngine:
 
 _START_ENGINE: Final = "start it, or run ./setup, which installs and starts one"
 _NO_ENGINE: Final = re.compile(
-    r"Cannot connect to the Docker daemon|permission denied|no such host"
+    r"(?i)cannot connect to the docker daemon|permission denied while trying to connect"
+    r"|error during connect"
 )
 
 
