@@ -14,7 +14,7 @@ from typing import Any, Final
 from rich.console import Console as RichConsole
 from rich.text import Text
 
-from bottle.errors import BottleError, ManifestError
+from bottle.errors import BottleError, ManifestError, Refused
 
 _RESET: Final = "\033[?1049l\033[?1000l\033[?1002l\033[?1006l\033[?2004l\033[?25h\033[0m"
 """Leave the other screen, mouse reports and bracketed paste; show the cursor; plain colours."""
@@ -49,12 +49,12 @@ class Console:
         """Print `label  text`, with further lines of the text below the first."""
         for index, line in enumerate(text.split("\n")):
             name = f"  {label if not index else '':<{_LABEL_WIDTH}}"
-            self._err.print(Text(name, style="dim") + Text(plain(line), style=style))
+            self._err.print(Text.assemble((name, "dim"), (plain(line), style)))
 
-    def result(self, text: str) -> None:
-        """Print a result to stdout."""
+    def result(self, text: str, style: str = "") -> None:
+        """Print lines of a result to stdout."""
         for line in text.split("\n"):
-            self._out.print(Text(plain(line)))
+            self._out.print(Text(plain(line), style=style))
 
     def result_json(self, value: Mapping[str, Any] | Sequence[Any]) -> None:
         """Print one JSON document to stdout."""
@@ -84,6 +84,8 @@ class Console:
 
     def failure(self, error: BottleError) -> None:
         """Show an expected failure: what happened, each problem, what to do."""
+        if isinstance(error, Refused):
+            return self.say(error.happened)
         self.say(f"error: {error.happened}", style="bold red")
         for problem in error.problems if isinstance(error, ManifestError) else ():
             where = problem.path or "(the whole file)"

@@ -180,7 +180,7 @@ class DockerEngine:
         return self._run(words, stdin=stdin, seconds=seconds)
 
     def stream(self, name: str, command: Sequence[str], *, user: str) -> Pipe:
-        # without --interactive it reads /dev/null: `claude -p` waits three seconds for a silent pipe
+        # not --interactive: it reads /dev/null, as `claude -p` waits three seconds on a silent pipe
         return Pipe([*self._docker, "exec", f"--user={user}", name, *command])
 
     def interact(

@@ -84,7 +84,8 @@ def low_port() -> str:
 
 def write_root() -> str:
     """Try to write on the root, in a folder that everybody may write to."""
-    return outcome(lambda: os.close(os.open("/var/tmp/written", os.O_CREAT | os.O_WRONLY)))
+    path = "/var/tmp/written"  # noqa: S108  # the point: only the read-only root refuses it
+    return outcome(lambda: os.close(os.open(path, os.O_CREAT | os.O_WRONLY)))
 
 
 def signal_first() -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
+from typing import Final
 
 from bottle.core.plan import Plan
 from bottle.session.start import Prepared
 
 Row = tuple[str, str]
+_SHOWN: Final = 60
 
 
 def rows(prepared: Prepared) -> Iterator[Row]:
@@ -26,6 +29,8 @@ def rows(prepared: Prepared) -> Iterator[Row]:
     yield "secrets", _secrets(prepared)
     yield "env", ", ".join(sorted(plan.bottle.env)) or "none"
     yield "skills", ", ".join(plan.agent.skills) or "none"
+    yield "prompt", _prompt(plan.agent.prompt)
+    yield "runs", _command(prepared)
     yield "workspace", "/workspace, in memory; gone at the end"
 
 
@@ -40,8 +45,22 @@ def _images(plan: Plan) -> str:
     return "  ".join(f"{role} {plan.images[role].removeprefix('sha256:')[:12]}" for role in used)
 
 
+def _prompt(prompt: str) -> str:
+    if not prompt:
+        return "none"
+    begin = " ".join(prompt[: 2 * _SHOWN].split())
+    rest = f"… ({len(prompt)} characters)" if len(begin) > _SHOWN else ""
+    return begin[:_SHOWN] + rest
+
+
+def _command(prepared: Prepared) -> str:
+    """Give the words of the agent's program, with its prompt left out."""
+    prompt = prepared.plan.agent.prompt
+    return " ".join("…" if word == prompt else shlex.quote(word) for word in prepared.command)
+
+
 def _secrets(prepared: Prepared) -> str:
     secret = prepared.secret
     if secret is None:
         return "none"
-    return f"{secret.name} from {secret.source}\n{secret.kept}"
+    return f"{secret.name} ({secret.source})\n{secret.kept}"

@@ -31,6 +31,9 @@ class Front(Protocol):
     def say(self, text: str, style: str = "") -> None:
         """Show a line."""
 
+    def result(self, text: str, style: str = "") -> None:
+        """Show lines of the agent's."""
+
     def row(self, label: str, text: str, style: str = "") -> None:
         """Show a labelled text."""
 
@@ -95,7 +98,7 @@ def _agree(front: Front, prepared: Prepared, *, yes: bool) -> None:
             "there is no terminal to ask at", "add --yes to agree to the preflight above"
         )
     if not front.ask("Start it?"):
-        raise Refused("not started", "")
+        raise Refused("not started; nothing was made")
 
 
 def _agent(front: Front, prepared: Prepared, bottle: Lifetime, signals: Signals) -> int:

@@ -21,7 +21,10 @@ class Lines(Protocol):
     """What the stage needs of the console."""
 
     def say(self, text: str, style: str = "") -> None:
-        """Show a line."""
+        """Show a line of ours."""
+
+    def result(self, text: str, style: str = "") -> None:
+        """Show lines of the agent's."""
 
 
 def play(front: Lines, bottle: Lifetime, command: Sequence[str], check: Callable[[], None]) -> int:
@@ -69,13 +72,13 @@ class _Show:
         elif isinstance(event, stream.ToolResult):
             self._answer(event)
         elif isinstance(event, stream.Text):
-            self._front.say(event.text)
+            self._front.result(event.text)
 
     def _answer(self, result: stream.ToolResult) -> None:
         call = self._calls.pop(result.id, "")
         answer = "; ".join(map(_told, self._decisions)) or "the sidecar was not asked"
         style = "green" if any(d.get("allowed") for d in self._decisions) else "red"
-        self._front.say(f"  $ {call:<{_WIDTH}}  {answer}", style)
+        self._front.result(f"  $ {call:<{_WIDTH}}  {answer}", style)
         self._decisions.clear()
 
 
