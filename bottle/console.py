@@ -85,7 +85,8 @@ class Console:
     def failure(self, error: BottleError) -> None:
         """Show an expected failure: what happened, each problem, what to do."""
         if isinstance(error, Refused):
-            return self.say(error.happened)
+            self.say(error.happened)
+            return
         self.say(f"error: {error.happened}", style="bold red")
         for problem in error.problems if isinstance(error, ManifestError) else ():
             where = problem.path or "(the whole file)"
