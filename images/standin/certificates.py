@@ -27,9 +27,9 @@ _LEAF: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Certificate:
-    """Files of the certificate with its key, and the authority that signed it as PEM."""
+    """Files of the certificate and its key, and the authority that signed it as PEM."""
 
-    chain: Path
+    path: Path
     key: Path
     authority: str
 
@@ -37,13 +37,13 @@ class Certificate:
 def make(folder: Path, names: Sequence[str]) -> Certificate:
     """Make both in `folder`; raise RuntimeError with openssl's words when it cannot."""
     authority, authority_key = folder / "ca.pem", folder / "ca.key"
-    chain, key = folder / "leaf.pem", folder / "leaf.key"
+    leaf, key = folder / "leaf.pem", folder / "leaf.key"
     _request("stand-in authority", _AUTHORITY, authority, authority_key)
     alternatives = "subjectAltName=" + ",".join(f"DNS:{name}" for name in names)
     signer = ("-CA", str(authority), "-CAkey", str(authority_key))
-    _request("stand-in", (*_LEAF, alternatives), chain, key, signer)
+    _request("stand-in", (*_LEAF, alternatives), leaf, key, signer)
     authority_key.unlink()
-    return Certificate(chain=chain, key=key, authority=authority.read_text())
+    return Certificate(path=leaf, key=key, authority=authority.read_text())
 
 
 def _request(

@@ -15,27 +15,24 @@ import server
 import settings
 
 _ROOM: Final = Path("/run/standin")
-_BAD_CONFIGURATION: Final = 3
+_NOT_STARTED: Final = 3
 
 
 def main() -> None:
-    """Run; leave with 3 and a message when the configuration is bad, before anything listens."""
+    """Run until the launcher is gone; whatever fails before `ready` ends it with 3."""
     lifeline.hold()
     try:
-        wanted = settings.parse(lifeline.first_line())
-    except (ValueError, RecursionError) as error:
-        _give_up(f"bad configuration: {error}", _BAD_CONFIGURATION)
-    try:
+        wanted = settings.parse(lifeline.configuration())
         certificate = certificates.make(_ROOM, wanted.names)
         secure, plain = server.listen(wanted, certificate)
-    except (OSError, RuntimeError) as error:
-        _give_up(f"cannot listen: {error}", 1)
+    except Exception as error:  # whatever it is: half a stand-in would testify to nothing
+        _give_up(error)
     threading.Thread(target=plain.serve_forever, daemon=True).start()
     lines.say("ready", ca=certificate.authority)
     secure.serve_forever()
 
 
-def _give_up(text: str, code: int) -> NoReturn:
-    sys.stderr.write(f"standin: {text}\n")
+def _give_up(error: Exception) -> NoReturn:
+    sys.stderr.write(f"standin: {type(error).__name__}: {error}\n")
     sys.stderr.flush()
-    os._exit(code)
+    os._exit(_NOT_STARTED)

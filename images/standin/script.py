@@ -58,19 +58,20 @@ class Result:
 
 
 def steps(listed: str, unlisted: str, forbidden: str) -> tuple[Step, ...]:
-    """Give the demo's three attempts."""
+    """Give the demo's attempts; nothing is `listed` when no page is served."""
+    allowed = Step(
+        id="toolu_demo_listed",
+        say=f"I am in a bottle. First I fetch a page from {listed}, which is on the allowlist.",
+        command=f"{_CURL} https://{listed}/",
+        description=f"Fetch a page from {listed}",
+        subject=f"https://{listed}/ (on the allowlist)",
+        wanted=True,
+    )
     return (
-        Step(
-            id="toolu_demo_listed",
-            say=f"I am in a bottle. First I fetch a page from {listed}, which is on the allowlist.",
-            command=f"{_CURL} https://{listed}/",
-            description=f"Fetch a page from {listed}",
-            subject=f"https://{listed}/ (on the allowlist)",
-            wanted=True,
-        ),
+        *([allowed] if listed else []),
         Step(
             id="toolu_demo_unlisted",
-            say=f"Now {unlisted}, which is not on it.",
+            say=f"Now {unlisted}, which is not on the allowlist.",
             command=f"{_CURL} https://{unlisted}/",
             description=f"Try to fetch a page from {unlisted}",
             subject=f"https://{unlisted}/ (not on the allowlist)",

@@ -6,7 +6,7 @@ import ipaddress
 import json
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 VERSION: Final = 1
 SCRIPTS: Final = ("demo", "answer")
@@ -39,8 +39,8 @@ class Settings:
     """A URL that the demo's agent tries directly, past the proxy."""
 
 
-def parse(line: bytes) -> Settings:
-    """Read the configuration line; raise ValueError that says what is wrong with it."""
+def parse(line: str) -> Settings:
+    """Read the configuration line; raise ValueError or RecursionError when it is none."""
     values = json.loads(line)
     if not isinstance(values, dict) or values.keys() != _KEYS.keys():
         raise ValueError(f"the configuration needs exactly the keys {', '.join(_KEYS)}")
@@ -53,15 +53,14 @@ def parse(line: bytes) -> Settings:
     return Settings(**{**values, "names": tuple(values["names"])})
 
 
-def _check(values: dict[str, object]) -> None:
-    names = values["names"]
+def _check(values: dict[str, Any]) -> None:
     ipaddress.IPv4Address(values["listen"])
     if values["script"] not in SCRIPTS:
         raise ValueError(f"the script has to be one of {', '.join(SCRIPTS)}")
-    if not isinstance(names, list) or not names or not all(map(_is_name, names)):
+    if not values["names"] or not all(map(_is_name, values["names"])):
         raise ValueError("names has to hold lower-case host names, at least one")
     # these two become part of a shell command
-    if not _is_name(values["unlisted"]) or not _URL.fullmatch(str(values["forbidden"])):
+    if not _is_name(values["unlisted"]) or not _URL.fullmatch(values["forbidden"]):
         raise ValueError("unlisted has to be a host name, forbidden an http URL without a path")
 
 
