@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 _PREFIX: Final = "sk-ant-oat01-"
-_TOKEN: Final = re.compile(r"sk-ant-oat\d\d-[A-Za-z0-9_-]{16,500}")
+_TOKEN: Final = re.compile(r"sk-ant-oat[0-9]{2}-[A-Za-z0-9_-]{16,500}")
 _LONG, _SHORT = 86, 6
 HEX_DIGITS: Final = _LONG + _SHORT
 """How many random digits a placeholder is made of, at least."""
