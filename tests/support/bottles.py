@@ -90,7 +90,12 @@ def script(program: str, request: object) -> bytes:
 def answer(done: Completed) -> Any:
     """Read what such a script printed."""
     assert done.code == 0, done.errors.decode(errors="replace")[-2000:]
-    return json.loads(done.output)
+    return answer_of(done.output)
+
+
+def answer_of(output: bytes) -> Any:
+    """Read what such a script printed last."""
+    return json.loads(output.splitlines()[-1])
 
 
 @contextlib.contextmanager
