@@ -142,7 +142,14 @@ def test_the_agents_exit_code_passes_through(
     engine = scripted("exit 42")
     environment = {"TERM": "xterm"}
     for terminal in (True, False):
-        code = engine.interact("c", ["x"], user="5:5", terminal=terminal, environment=environment)
+        code = engine.interact(
+            "c",
+            ["x"],
+            user="5:5",
+            terminal=terminal,
+            environment=environment,
+            meanwhile=lambda: None,
+        )
         assert code == 42
     with_terminal, without = calls()
     assert "--tty" in with_terminal

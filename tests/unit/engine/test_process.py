@@ -69,7 +69,7 @@ def test_no_line_in_time_is_a_time_limit_and_no_loss() -> None:
 
 
 def test_more_lines_than_are_read_wait_outside_of_our_memory() -> None:
-    with running("yes") as pipe:
+    with running("exec yes") as pipe:
         deadline = time.monotonic() + 5
         while not pipe._lines.full() and time.monotonic() < deadline:
             time.sleep(0.01)
