@@ -24,6 +24,11 @@ from bottle.provision.recipes import (
     Recipe,
 )
 
+
+class ImagesDiffer(Unavailable):
+    """An image is missing, or made of something else than the recipes say now."""
+
+
 _NAMES: Final = tuple(recipe.name for recipe in RECIPES)
 
 
@@ -37,7 +42,7 @@ def outdated(engine: Engine, only: Collection[str] | None = None) -> tuple[Recip
 
 
 def present(engine: Engine) -> Mapping[str, str]:
-    """Give the identity of each image by its name; raise Unavailable when one is missing or stale.
+    """Give the identity of each image by its name; raise ImagesDiffer when one is missing or stale.
 
     A stale sidecar would enforce rules that this program no longer has.
     """
@@ -45,9 +50,9 @@ def present(engine: Engine) -> Mapping[str, str]:
         found = list(together.map(lambda recipe: engine.image(recipe.reference), RECIPES))
     for recipe, image in zip(RECIPES, found, strict=True):
         if image is None:
-            raise Unavailable(f"the image {recipe.reference} is missing", "run ./setup")
+            raise ImagesDiffer(f"the image {recipe.reference} is missing", "run ./setup")
         if not _is_of_recipe(recipe, image.labels):
-            raise Unavailable(f"the image {recipe.reference} is out of date", "run `invoke build`")
+            raise ImagesDiffer(f"the image {recipe.reference} is out of date", "run `invoke build`")
     return {r.name: image.identity for r, image in zip(RECIPES, found, strict=True) if image}
 
 
@@ -84,6 +89,18 @@ def build(
             _build(engine, here, progress, recipe, base, fresh=fresh)
         _remove_leftovers(here)
     return tuple(recipe.name for recipe in stale)
+
+
+def rebuild(engine: Engine, progress: Progress, machine: Machine | None = None) -> None:
+    """Build what changed upon the base image that is here; raise Unavailable when there is none.
+
+    For a start, which pulls no image: that is left to set-up, with its announcement.
+    """
+    base = bases.current(engine)
+    if base is None or not cache.sealed(base.debs):
+        raise Unavailable("the images are not built yet", "run ./setup")
+    progress.say("the images are missing or out of date: they are built first")
+    build(engine, progress, machine=machine)
 
 
 def _wanted(only: Collection[str] | None) -> tuple[Recipe, ...]:

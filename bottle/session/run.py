@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from bottle.core.secret import Value
 from bottle.engine.port import Engine
 from bottle.errors import Refused, UsageError
+from bottle.provision import images
 from bottle.session import lock, manifests, preflight, reaper, stage
 from bottle.session.lifetime import Lifetime
 from bottle.session.signals import Signals
@@ -66,12 +67,21 @@ def start(engine: Engine, front: Front, asked: Asked, token: Value | None) -> in
     signals = Signals()
     with signals.caught():
         state = lock.state_folder()
-        prepared = prepare(engine, _request(asked, state), token)
+        prepared = _prepared(engine, front, _request(asked, state), token)
         _agree(front, prepared, yes=asked.yes)
         reaper.reap(engine, state)
         lifetime = Lifetime(engine, prepared.order, state, signals)
         with _shown(front, lifetime):
             return _agent(front, prepared, lifetime, signals)
+
+
+def _prepared(engine: Engine, front: Front, request: Request, token: Value | None) -> Prepared:
+    """Prepare a start; images that are not of this version of the program are built first."""
+    try:
+        return prepare(engine, request, token)
+    except images.ImagesDiffer:
+        images.rebuild(engine, front)
+        return prepare(engine, request, token)
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from bottle.session.lifetime import Lifetime
 
 _POLL: Final = 0.1
 _END: Final = 10.0
-_WIDTH: Final = 58
+_WIDTH: Final = 52
+_QUOTE: Final = 60
 
 
 class Lines(Protocol):
@@ -76,10 +77,16 @@ class _Show:
 
     def _answer(self, result: stream.ToolResult) -> None:
         call = self._calls.pop(result.id, "")
-        answer = "; ".join(map(_told, self._decisions)) or "the sidecar was not asked"
+        answer = "; ".join(map(_told, self._decisions)) or _unasked(result)
         style = "green" if any(d.get("allowed") for d in self._decisions) else "red"
         self._front.result(f"  $ {call:<{_WIDTH}}  {answer}", style)
         self._decisions.clear()
+
+
+def _unasked(result: stream.ToolResult) -> str:
+    """Tell of a call that the sidecar knows nothing of; a failure in its own words."""
+    failed = [line for line in result.text.splitlines() if line.startswith("curl: ")]
+    return f"not asked: {failed[0][:_QUOTE]}" if failed else "not asked"
 
 
 def _told(decision: Record) -> str:

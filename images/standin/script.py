@@ -10,8 +10,8 @@ from typing import Any, Final
 MARK: Final = "stand-in says hello"
 """In every page that a stand-in serves: who reads it has reached one."""
 TOOL: Final = "Bash"
-_CURL: Final = "curl -sS --max-time 10"
-_DIRECT: Final = "curl -sS --noproxy '*' --max-time 5"
+_CURL: Final = "curl -sSm9"
+_DIRECT: Final = "curl -sSm9 --noproxy '*'"
 _QUIET: Final = "Nothing to do here."
 _LONGEST_QUOTE: Final = 160
 

@@ -132,5 +132,20 @@ def test_a_package_that_changed_in_the_cache_is_not_used(
         _build(engine)
 
 
+def test_a_start_rebuilds_upon_the_base_that_is_here(engine: FakeEngine) -> None:
+    progress = FakeProgress()
+    images.rebuild(cast("Engine", engine), progress, FakeMachine())
+    assert list(engine.built) == ["claude-bottle/small:current"]
+    assert progress.said == ["the images are missing or out of date: they are built first"]
+
+
+def test_a_start_gets_no_base_image(engine: FakeEngine) -> None:
+    del engine.labels[base.REFERENCE]
+    machine, progress = FakeMachine(), FakeProgress()
+    with pytest.raises(Unavailable, match="not built yet"):
+        images.rebuild(cast("Engine", engine), progress, machine)
+    assert (machine.ran, progress.steps, engine.built) == ([], [], {})
+
+
 def test_every_recipe_of_the_product_is_known() -> None:
     assert [recipe.name for recipe in RECIPES] == ["hostrule", "standin", "sidecar", "agent"]
