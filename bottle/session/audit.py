@@ -6,7 +6,6 @@ import json
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +15,6 @@ from bottle.engine.port import Attached
 from bottle.errors import TimeLimit
 
 _LARGEST_RECORD: Final = 64 * 1024 * 1024
-_REMEMBERED: Final = 1000
 _PATIENCE: Final = 3600.0
 
 Record = Mapping[str, Any]
@@ -32,7 +30,6 @@ class Audit:
         self._file = os.fdopen(descriptor, "w", encoding="utf-8")
         self._guard = threading.Lock()
         self._written = 0
-        self.recent: deque[Record] = deque(maxlen=_REMEMBERED)
         self.listeners: list[Callable[[Record], None]] = []
 
     def __enter__(self) -> Audit:
@@ -49,16 +46,17 @@ class Audit:
 
     def note(self, record: Record) -> None:
         """Keep one record of our own or of the sidecar's."""
-        line = json.dumps({"time": round(time.time(), 3), **record}) + "\n"
+        self._write(json.dumps({**record, "time": round(time.time(), 3)}) + "\n")
+        for listener in self.listeners:
+            listener(record)
+
+    def _write(self, line: str) -> None:
         with self._guard:
-            self.recent.append(record)
-            if self._file.closed or self._written > _LARGEST_RECORD:
+            if self._file.closed or self._written + len(line) > _LARGEST_RECORD:
                 return
             self._file.write(line)
             self._file.flush()
             self._written += len(line)
-        for listener in self.listeners:
-            listener(record)
 
     def follow(self, source: str, pipe: Attached) -> None:
         """Keep every line of a container's, in a thread of its own, until the container ends."""
@@ -68,7 +66,7 @@ class Audit:
         while (line := _next(pipe)) is not None:
             record = _parsed(line)
             if record:
-                self.note({"source": source, **record})
+                self.note({**record, "source": source})
 
 
 def _next(pipe: Attached) -> str | None:
@@ -82,6 +80,6 @@ def _next(pipe: Attached) -> str | None:
 def _parsed(line: str) -> Record:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"event": "unreadable", "text": line[:200]}
     return record if isinstance(record, dict) else {}
