@@ -30,31 +30,29 @@ class Contents:
         """Give one line with the count of bytes, then so many bytes of tar."""
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as tar:
-            _add(tar, "run/bottle/env.json", json.dumps(dict(self.environment)))
-            _add(tar, "run/bottle/ca.pem", self.certificate)
+            _add(tar, "run/bottle/env.json", json.dumps(dict(self.environment)).encode())
+            _add(tar, "run/bottle/ca.pem", self.certificate.encode())
             for path, text in self.home.items():
-                _add(tar, f"run/bottle/home/{path}", text)
+                _add(tar, f"run/bottle/home/{path}", text.encode())
             for name, folder in self.skills.items():
-                tar.add(folder, f"run/bottle/skills/{name}", filter=_plain)
+                _add_files(tar, f"run/bottle/skills/{name}", folder)
         tar_bytes = buffer.getvalue()
         return f"{len(tar_bytes)}\n".encode() + tar_bytes
 
 
-def _add(tar: tarfile.TarFile, path: str, text: str) -> None:
+def _add(tar: tarfile.TarFile, path: str, content: bytes, mode: int = 0o644) -> None:
     member = tarfile.TarInfo(path)
-    content = text.encode()
-    member.size, member.mode = len(content), 0o644
+    member.size, member.mode = len(content), mode
     tar.addfile(member, io.BytesIO(content))
 
 
-def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Keep files and folders only, readable by all and owned by nobody of the host."""
-    if not (member.isfile() or member.isdir()):
-        return None
-    member.mode = 0o755 if member.isdir() or member.mode & stat.S_IXUSR else 0o644
-    member.uid = member.gid = 0
-    member.uname = member.gname = ""
-    return member
+def _add_files(tar: tarfile.TarFile, place: str, folder: Path) -> None:
+    """Add the plain files below a folder, readable by all and owned by nobody of the host."""
+    for path in sorted(folder.rglob("*")):
+        seen = path.lstat()
+        if stat.S_ISREG(seen.st_mode):
+            mode = 0o755 if seen.st_mode & stat.S_IXUSR else 0o644
+            _add(tar, f"{place}/{path.relative_to(folder)}", path.read_bytes(), mode)
 
 
 def find_skills(names: tuple[str, ...], folder: Path) -> dict[str, Path]:
