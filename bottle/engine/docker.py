@@ -210,7 +210,10 @@ class DockerEngine:
 
     def subnets(self) -> tuple[str, ...]:
         names = self._checked(["network", "ls", "--quiet"]).output.decode().split()
-        found: list[Any] = json.loads(self._checked(["network", "inspect", *names]).output)
+        done = self._run(["network", "inspect", *names])
+        if done.code and not _GONE.search(done.errors):
+            raise _failed(["network"], done)
+        found: list[Any] = json.loads(done.output)  # without those that went meanwhile
         configurations = [c for network in found for c in network["IPAM"]["Config"] or []]
         return tuple(c["Subnet"] for c in configurations if "Subnet" in c)
 
@@ -263,6 +266,9 @@ _NO_ENGINE: Final = re.compile(
     r"(?i)cannot connect to the docker daemon|permission denied while trying to connect"
     r"|error during connect"
 )
+
+
+_GONE: Final = re.compile(rb"(?i)no such network|network \S+ not found")
 
 
 def _once(image: str, command: Sequence[str], flags: Sequence[str]) -> list[str]:
