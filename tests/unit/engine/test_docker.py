@@ -197,6 +197,13 @@ def test_subnets_of_all_networks(scripted: Scripted) -> None:
     assert scripted(script).subnets() == ("10.0.0.0/24", "fd00::/64")
 
 
+def test_a_network_that_went_meanwhile_has_no_subnet(scripted: Scripted) -> None:
+    network = json.dumps([{"IPAM": {"Config": [{"Subnet": "10.0.0.0/24"}]}}])
+    gone = "echo 'Error response from daemon: network b not found' >&2; exit 1"
+    script = f"[ $2 = ls ] && echo 'a b' && exit; echo '{network}'; {gone}"
+    assert scripted(script).subnets() == ("10.0.0.0/24",)
+
+
 def test_inspecting_gives_the_whole_report(scripted: Scripted) -> None:
     engine = scripted("""echo '[{"Name": "x", "More": [1]}]'""")
     assert engine.inspect_container("x") == {"Name": "x", "More": [1]}
