@@ -48,15 +48,16 @@ def _images(plan: Plan) -> str:
 def _prompt(prompt: str) -> str:
     if not prompt:
         return "none"
-    begin = " ".join(prompt[: 2 * _SHOWN].split())
-    rest = f"… ({len(prompt)} characters)" if len(begin) > _SHOWN else ""
-    return begin[:_SHOWN] + rest
+    text = " ".join(prompt.split())
+    rest = f"… ({len(prompt)} characters)" if len(text) > _SHOWN else ""
+    return text[:_SHOWN] + rest
 
 
 def _command(prepared: Prepared) -> str:
     """Give the words of the agent's program, with its prompt left out."""
     prompt = prepared.plan.agent.prompt
-    return " ".join("…" if word == prompt else shlex.quote(word) for word in prepared.command)
+    words = (word if word != prompt or not prompt else None for word in prepared.command)
+    return " ".join("…" if word is None else shlex.quote(word) for word in words)
 
 
 def _secrets(prepared: Prepared) -> str:

@@ -1,0 +1,89 @@
+"""Starts: requests for a start on a fake engine, and what a console would have shown of it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bottle.agents import placeholder
+from bottle.core.manifest import parse
+from bottle.core.secret import Value
+from bottle.session.start import Request
+from tests.support.plans import manifest
+
+
+def token() -> Value:
+    """Make a token's shape up; it opens nothing."""
+    return Value(placeholder(secrets.token_hex(64)))
+
+
+def request(
+    state: Path,
+    *,
+    agent: str = "",
+    override: str = "",
+    arguments: str = "",
+    skills: tuple[str, ...] = (),
+    prompt: str = "",
+    **declared: Any,
+) -> Request:
+    """Ask for the one agent of a manifest; `declared` as for `plans.manifest`."""
+    content = manifest(**declared)
+    (name,) = content["agents"]
+    content["agents"][name] |= {"skills": list(skills), "prompt": prompt}
+    return Request(
+        agent=agent or name,
+        manifest=parse(json.dumps(content).encode()),
+        source=Path("claude-bottle.json"),
+        skills=state / "skills",
+        state=state,
+        runtime=override,
+        arguments=arguments,
+    )
+
+
+@dataclass
+class FakeFront:
+    """A console that remembers, and answers what a test says."""
+
+    interactive: bool = False
+    answer: bool = False
+    on_step: Callable[[str], None] = lambda _: None
+    rows: list[tuple[str, str]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    results: list[tuple[str, str]] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
+    lendings: list[str] = field(default_factory=list)
+
+    def say(self, text: str, style: str = "") -> None:  # noqa: ARG002  # the protocol
+        self.said.append(text)
+
+    def result(self, text: str, style: str = "") -> None:
+        self.results.append((text, style))
+
+    def row(self, label: str, text: str, style: str = "") -> None:  # noqa: ARG002  # the protocol
+        self.rows.append((label, text))
+
+    def ask(self, question: str) -> bool:
+        self.asked.append(question)
+        return self.answer
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        self.steps.append(title)
+        self.on_step(title)
+        yield
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        self.lendings.append("lent")
+        try:
+            yield
+        finally:
+            self.lendings.append("back")
