@@ -1,27 +1,29 @@
-"""The Engine on Docker: python-on-whales where it can say a thing, its command line where not.
+"""The Engine on Docker: python-on-whales makes images, the rest goes through the command line.
 
-Not sayable there: internal networks, stdin for a command, attached pipes, time limits.
+Not sayable in python-on-whales: internal networks, stdin for a command, attached pipes, time
+limits. And a start does without its import, which takes longer than all that it would ask.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, cast
-
-from python_on_whales import DockerClient
-from python_on_whales.client_config import ClientNotFoundError
-from python_on_whales.exceptions import DockerException, NoSuchImage
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from bottle.core.flags import container_arguments, network_arguments
 from bottle.core.plan import LABEL, OWNER_LABEL, ContainerPlan, NetworkPlan
 from bottle.engine.port import Completed, EngineFacts, ImageFacts, Labelled, SubnetTaken
 from bottle.engine.process import Pipe, hand_over
 from bottle.errors import BottleError, TimeLimit, Unavailable
+
+if TYPE_CHECKING:
+    from python_on_whales import DockerClient
 
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 _QUICK: Final = 60.0
@@ -39,53 +41,45 @@ class DockerEngine:
     """Implements the Engine protocol; see bottle.engine.port for what each operation promises."""
 
     @cached_property
-    def _client(self) -> DockerClient:
-        client = DockerClient()
-        try:
-            _ = client.client_config.docker_cmd
-        except ClientNotFoundError:
-            raise Unavailable("there is no docker command here", _START_ENGINE) from None
-        return client
-
-    @cached_property
     def _docker(self) -> tuple[str, ...]:
-        return tuple(str(word) for word in self._client.client_config.docker_cmd)
+        found = shutil.which("docker")
+        if found is None:
+            raise Unavailable("there is no docker command here", _START_ENGINE)
+        return (found,)
 
     def facts(self) -> EngineFacts:
-        try:
-            system = self._client.system.info()
-            versions = self._client.version()
-        except DockerException as error:
-            raise _unavailable(error) from None
-        if system.server_version is None or versions.server is None:
-            raise Unavailable("the Docker engine does not answer", _START_ENGINE)
-        name = system.operating_system or ""
+        system = json.loads(self._checked(["system", "info", "--format={{json .}}"]).output)
+        if system.get("ServerErrors") or not system.get("ServerVersion"):
+            told = " ".join(map(str, system.get("ServerErrors") or ()))
+            raise Unavailable(f"the Docker engine does not answer: {told}", _START_ENGINE)
+        architecture = str(system["Architecture"])
+        name = str(system.get("OperatingSystem", ""))
+        runtimes: Mapping[str, Mapping[str, Any]] = system.get("Runtimes") or {}
         return EngineFacts(
-            version=system.server_version,
-            api=versions.server.api_version or "",
-            architecture=_ARCHITECTURES.get(system.architecture or "", system.architecture or ""),
+            version=str(system["ServerVersion"]),
+            architecture=_ARCHITECTURES.get(architecture, architecture),
             operating_system=name,
-            runtimes={n: r.path or "" for n, r in (system.runtimes or {}).items()},
-            default_runtime=system.default_runtime or "",
-            security=tuple(system.security_options or ()),
-            data_root=str(system.docker_root_dir or ""),
+            runtimes={name: str(runtime.get("path", "")) for name, runtime in runtimes.items()},
+            default_runtime=str(system.get("DefaultRuntime", "")),
+            security=tuple(system.get("SecurityOptions") or ()),
+            data_root=str(system.get("DockerRootDir", "")),
             desktop="Docker Desktop" in name,
         )
 
     def image(self, reference: str) -> ImageFacts | None:
-        try:
-            image = self._client.image.inspect(reference)
-        except NoSuchImage:
+        done = self._run(["image", "inspect", reference])
+        if done.code and _NO_IMAGE.search(done.errors):
             return None
-        except DockerException as error:
-            raise _unavailable(error) from None
-        config = image.config
+        if done.code:
+            raise _failed(["image", "inspect"], done)
+        (image,) = json.loads(done.output)
+        config: Mapping[str, Any] = image["Config"] or {}
         return ImageFacts(
             reference=reference,
-            identity=image.id,
-            labels=dict(config.labels or {}),
-            volumes=tuple(str(path) for path in config.volumes or ()),
-            on_build=tuple(config.on_build or ()),
+            identity=str(image["Id"]),
+            labels=dict(config.get("Labels") or {}),
+            volumes=tuple(config.get("Volumes") or ()),
+            on_build=tuple(config.get("OnBuild") or ()),
         )
 
     def pull(self, reference: str, seconds: float) -> str:
@@ -99,10 +93,8 @@ class DockerEngine:
         self._checked(["tag", source, reference])
 
     def import_image(self, archive: Path, reference: str, changes: Sequence[str]) -> None:
-        try:
-            self._client.image.import_(archive, tag=reference, changes=list(changes))
-        except DockerException as error:
-            raise _unavailable(error) from None
+        with _making(reference) as client:
+            client.image.import_(archive, tag=reference, changes=list(changes))
 
     def build(
         self,
@@ -113,33 +105,18 @@ class DockerEngine:
         labels: Mapping[str, str],
         fresh: bool,
     ) -> None:
-        try:
-            if self._client.buildx.is_installed():
-                self._client.buildx.build(
-                    context,
-                    build_args=dict(arguments),
-                    labels=dict(labels),
-                    cache=not fresh,
-                    network="none",
-                    load=True,
-                    progress=False,
-                    provenance=False,
-                    tags=[reference],
-                )
-                return
-            self._client.image.legacy_build(
-                context,
-                build_args=dict(arguments),
-                labels=dict(labels),
-                cache=not fresh,
-                network="none",
-                tags=[reference],
-            )
-        except DockerException as error:
-            raise Unavailable(
-                f"image {reference} could not be built: {_last_lines(error.stderr or str(error))}",
-                "run `invoke build --no-cache`",
-            ) from None
+        words: dict[str, Any] = {
+            "build_args": dict(arguments),
+            "labels": dict(labels),
+            "cache": not fresh,
+            "network": "none",
+            "tags": [reference],
+        }
+        with _making(reference) as client:
+            if client.buildx.is_installed():
+                client.buildx.build(context, load=True, progress=False, provenance=False, **words)
+            else:
+                client.image.legacy_build(context, **words)
 
     def run_once(
         self,
@@ -268,6 +245,7 @@ _NO_ENGINE: Final = re.compile(
 )
 
 
+_NO_IMAGE: Final = re.compile(rb"(?i)no such image")
 _GONE: Final = re.compile(rb"(?i)no such network|network \S+ not found")
 
 
@@ -283,10 +261,18 @@ def _failed(words: Sequence[str], done: Completed) -> BottleError:
     return Unavailable(f"docker {words[0]} failed: {text}")
 
 
-def _unavailable(error: DockerException) -> Unavailable:
-    return Unavailable(
-        f"the Docker engine does not answer: {_last_lines(error.stderr or '')}", _START_ENGINE
-    )
+@contextmanager
+def _making(reference: str) -> Iterator[DockerClient]:
+    """Give python-on-whales; turn what it raises into Unavailable."""
+    from python_on_whales import DockerClient
+    from python_on_whales.exceptions import DockerException
+
+    try:
+        yield DockerClient()
+    except DockerException as error:
+        text = _last_lines(error.stderr or str(error))
+        remedy = _START_ENGINE if _NO_ENGINE.search(text) else "run `invoke build --no-cache`"
+        raise Unavailable(f"image {reference} could not be made: {text}", remedy) from None
 
 
 def _last_lines(text: str | bytes) -> str:

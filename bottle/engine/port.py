@@ -15,7 +15,6 @@ class EngineFacts:
     """What the engine says of itself, read once."""
 
     version: str
-    api: str
     architecture: str
     """As in image manifests: `amd64` or `arm64`."""
     operating_system: str

@@ -25,7 +25,6 @@ from bottle.provision import recipes
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"
 FACTS = EngineFacts(
     version="0",
-    api="0",
     architecture="amd64",
     operating_system="fake",
     runtimes={"runc": "runc"},
@@ -149,7 +148,11 @@ class FakeEngine:
     """What a command does that gets the terminal: it may call `meanwhile`."""
     spoken: Callable[[], FakePipe] = lambda: FakePipe(code=0)
     """What a command says that is streamed."""
-    _of: dict[str, FakePipe] = field(default_factory=dict)
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    """What a role says to what it is sent, instead of what it should say."""
+    on_remove: Callable[[], None] = lambda: None
+    pipe_of: dict[str, FakePipe] = field(default_factory=dict)
+    """The pipe of each container that is there."""
     _guard: threading.RLock = field(default_factory=threading.RLock)
 
     def have_images(self, *, base: str = "sha256:base") -> FakeEngine:
@@ -204,14 +207,14 @@ class FakeEngine:
 
     def create_network(self, plan: NetworkPlan) -> None:
         kind = plan.name.rpartition("-")[2]
-        self._begin(f"network {kind}")
+        self.note(f"network {kind}")
         if plan.subnet in self.taken:
             raise SubnetTaken(plan.subnet)
         self._make("network", plan.name, plan.labels)
         self.after(f"network {kind}")
 
     def create_container(self, plan: ContainerPlan) -> None:
-        self._begin(f"create {plan.role}")
+        self.note(f"create {plan.role}")
         for attachment in plan.attachments:
             if attachment.network not in self.things:
                 raise Unavailable(f"no network {attachment.network}")
@@ -220,16 +223,16 @@ class FakeEngine:
 
     def start(self, name: str) -> FakePipe:
         role = name.rpartition("-")[2]
-        self._begin(f"start {role}")
+        self.note(f"start {role}")
         if name not in self.things:
             raise Unavailable(f"no container {name}")
-        answer = _silent if role in self.mute else _ANSWERS[role]
+        answer = _silent if role in self.mute else {**_ANSWERS, **self.answers}[role]
         pipe = self._pipe(name, FakePipe(answer=answer, notice=self._notice_of(role)))
         self.after(f"start {role}")
         return pipe
 
     def start_once(self, image: str, command: Sequence[str], flags: Sequence[str]) -> FakePipe:
-        self._begin("start watch")
+        self.note("start watch")
         labels = dict(flag[8:].split("=", 1) for flag in flags if flag.startswith("--label="))
         name = next(flag[7:] for flag in flags if flag.startswith("--name="))
         self.commands.append((image, *command))
@@ -247,12 +250,12 @@ class FakeEngine:
         stdin: bytes,  # noqa: ARG002  # the protocol
         seconds: float,  # noqa: ARG002
     ) -> Completed:
-        self._begin("execute")
+        self.note("execute")
         self.commands.append((name, user, *command))
         return Completed(code=0, output=b"{}", errors=b"")
 
     def stream(self, name: str, command: Sequence[str], *, user: str) -> FakePipe:
-        self._begin("stream")
+        self.note("stream")
         self.commands.append((name, user, *command))
         pipe = self.spoken()
         self.pipes.append(pipe)
@@ -268,17 +271,17 @@ class FakeEngine:
         environment: Mapping[str, str],
         meanwhile: Callable[[], None],
     ) -> int:
-        self._begin("interact")
+        self.note("interact")
         self.commands.append((name, user, "terminal" if terminal else "pipes", *command))
         self.environment = environment
         return self.agent(meanwhile)
 
     def inspect_container(self, name: str) -> Mapping[str, object]:
-        self._begin("inspect")
+        self.note("inspect")
         return {"Name": f"/{name}"}
 
     def inspect_network(self, name: str) -> Mapping[str, object]:
-        self._begin("inspect")
+        self.note("inspect")
         return {"Name": name}
 
     def subnets(self) -> tuple[str, ...]:
@@ -291,6 +294,7 @@ class FakeEngine:
     def remove(
         self, containers: Sequence[str], networks: Sequence[str], volumes: Sequence[str] = ()
     ) -> None:
+        self.on_remove()
         with self._guard:
             if containers and self.lag:
                 self.lag -= 1
@@ -298,13 +302,14 @@ class FakeEngine:
             for name in (*containers, *networks, *volumes):
                 self._gone(name)
 
-    def _begin(self, what: str) -> None:
+    def note(self, what: str) -> None:
+        """Take note that this is about to be done."""
         with self._guard:
             self.calls.append(what)
         self.before(what)
 
     def _notice_of(self, role: str) -> Notice:
-        return lambda what: self._begin(f"{what} {role}")
+        return lambda what: self.note(f"{what} {role}")
 
     def _make(self, kind: str, name: str, labels: Mapping[str, str]) -> None:
         with self._guard:
@@ -315,15 +320,15 @@ class FakeEngine:
     def _pipe(self, name: str, pipe: FakePipe) -> FakePipe:
         with self._guard:
             self.pipes.append(pipe)
-            self._of[name] = pipe
+            self.pipe_of[name] = pipe
         return pipe
 
     def _gone(self, name: str) -> None:
         with self._guard:
             if self.things.pop(name, None):
                 self.removed.append(name)
-            if name in self._of:
-                self._of.pop(name).stop()
+            if name in self.pipe_of:
+                self.pipe_of.pop(name).stop()
 
 
 def _ready(_: bytes) -> Iterable[str]:
