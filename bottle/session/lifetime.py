@@ -110,8 +110,8 @@ class Lifetime:
     # -- up
 
     def _build(self) -> None:
-        self._signals.defer()
         self._stack.enter_context(self.audit)
+        self._signals.defer()
         self._stack.enter_context(lock.hold(self._folder, self.plan.session))
         self._take_slot()
         outside = self._start(self._outside)
@@ -169,6 +169,8 @@ class Lifetime:
         self._engine.create_container(plan)
         pipe = self._engine.start(plan.name)
         self._pipes.append(pipe)
+        if self._stopping.is_set():  # after the others were closed: nobody else closes this one
+            pipe.close()
         return pipe
 
     def _fill(self, keeper: Attached, archive: bytes) -> None:
@@ -222,5 +224,5 @@ def _ready(pipe: Attached, who: str) -> str:
     try:
         first: dict[str, Any] = json.loads(line or "")
         return str(first["ca"])
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise Unavailable(f"the {who} did not start: {pipe.errors()[-500:]}") from None
