@@ -19,6 +19,7 @@ def rows(prepared: Prepared) -> Iterator[Row]:
     yield "agent", f"{plan.agent.name} ({plan.agent.adapter}) in bottle {plan.bottle.name}"
     yield "manifest", str(prepared.source)
     yield "runtime", _runtime(plan)
+    yield "engine", f"Docker {prepared.engine.version}"
     yield "images", _images(plan)
     yield "egress", f"{plan.bottle.egress.proxy}: everything is denied but"
     for entry in plan.listed:

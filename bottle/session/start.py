@@ -6,6 +6,7 @@ import dataclasses
 import secrets
 import shlex
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -72,8 +73,13 @@ def prepare(engine: Engine, request: Request, token: Value | None) -> Prepared:
     skills = find_skills(agent.skills, request.skills)
     secret, value = _secret(adapter, token)
     manifest = _with_runtime(request.manifest, agent, request.runtime)
-    facts = engine.facts()
-    _require_runtime(engine, manifest.bottles[agent.bottle])
+    with ThreadPoolExecutor() as together:
+        facts = together.submit(engine.facts)
+        checked = together.submit(_require_runtime, engine, manifest.bottles[agent.bottle])
+        present = together.submit(images.present, engine)
+        slots = together.submit(_slots, engine)
+    for answer in (facts, present, checked):  # in the order of what has to be put right first
+        answer.result()
     making = _Making(
         manifest=manifest,
         agent=agent,
@@ -82,18 +88,18 @@ def prepare(engine: Engine, request: Request, token: Value | None) -> Prepared:
         value=value,
         session=secrets.token_hex(6),
         owner=lock.owner_key(request.state),
-        images=images.present(engine),
+        images=present.result(),
         standin=request.standin or Standin(),
         placeholder=agents.placeholder(secrets.token_hex(64)),
     )
-    order = making.order(_slots(engine))
+    order = making.order(slots.result())
     return Prepared(
         plan=making.plan_in(Slot(number=order.slots[0])),
         order=order,
         adapter=adapter,
         command=command,
         secret=secret,
-        engine=facts,
+        engine=facts.result(),
         source=request.source,
     )
 

@@ -34,6 +34,7 @@ def test_everything_is_there_in_the_order_of_reading(tmp_path: Path) -> None:
         "agent",
         "manifest",
         "runtime",
+        "engine",
         "images",
         "egress",
         "secrets",
