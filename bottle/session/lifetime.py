@@ -59,6 +59,7 @@ class Lifetime:
         self._signals = signals
         self._stack = ExitStack()
         self._pipes: list[Attached] = []
+        self._watch: Watch | None = None
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(max_workers=8)
         self.plan = order.plan_in(Slot(number=order.slots[0]))
@@ -116,7 +117,7 @@ class Lifetime:
         self._take_slot()
         outside = self._start(self._outside)
         keeper = self._start(lambda: self._open(self.plan.keeper))
-        watching = self._start(lambda: Watch(self._engine, self.plan))
+        watching = self._start(self._begin_watch)
         certificate = self._start(lambda: self._sidecar(outside))
         archive = self._order.contents(self._await(certificate)).archive()
         self._fill(self._await(keeper), archive)
@@ -137,6 +138,10 @@ class Lifetime:
             except SubnetTaken:
                 self._signals.check()
         raise Unavailable(f"all {SLOTS} places for bottles are taken", "run invoke reap")
+
+    def _begin_watch(self) -> Watch:
+        self._watch = Watch(self._engine, self.plan)
+        return self._watch
 
     def _outside(self) -> None:
         try:
@@ -196,6 +201,8 @@ class Lifetime:
             pipe.close()
         self._pool.shutdown(wait=True)
         try:
+            if self._watch:
+                self._watch.end()  # its client may not have made its container yet
             self._remove_all()
         finally:
             self.audit.note({"event": "ended"})
