@@ -41,7 +41,7 @@ class Recipe:
 
 RECIPES: Final = (
     Recipe(name="hostrule", debs="hostrule"),
-    Recipe(name="standin", debs="base"),
+    Recipe(name="standin", debs="base", copied=("images/sidecar/lifeline.py",)),
     Recipe(
         name="sidecar",
         debs="base",
