@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The image's Python packages."""
     need_image()
     folder = tmp_path_factory.mktemp("site")
@@ -25,7 +24,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         subprocess.run(["docker", "cp", f"{name}:/opt/sidecar/site", folder], check=True)
     finally:
         subprocess.run(["docker", "rm", name], check=True, capture_output=True)
-    yield folder / "site"
+    return folder / "site"
 
 
 def checked(words: list[str], site: Path, folder: Path) -> str:
