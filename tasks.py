@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).resolve().parent
 _TOKEN = secret.take(os.environ)
 """Taken out of the environment before any task can start a process."""
+_INTERRUPTED = 130
 
 
 @contextmanager
@@ -35,6 +37,8 @@ def door() -> Iterator[Console]:
     except BottleError as error:
         console.failure(error)
         raise Exit(code=error.code) from None
+    except KeyboardInterrupt:
+        raise Exit(code=_INTERRUPTED) from None
 
 
 @task(
@@ -142,6 +146,6 @@ def run_tests(
     words += ["--require-docker"] * require_docker
     words += ["--cov", "--cov-report="] * (require_docker and not any(chosen.values()))
     with c.cd(str(_HERE)):
-        done = c.run(f"{sys.executable} -m pytest {' '.join(words)}", warn=True)
+        done = c.run(f"{shlex.quote(sys.executable)} -m pytest {' '.join(words)}", warn=True)
     if done is None or done.return_code:
         raise Exit(code=1 if done is None else done.return_code)

@@ -48,7 +48,7 @@ class Console:
     def row(self, label: str, text: str, style: str = "") -> None:
         """Print `label  text`, with further lines of the text below the first."""
         for index, line in enumerate(text.split("\n")):
-            name = f"  {label if not index else '':<{_LABEL_WIDTH}}"
+            name = f"  {plain(label) if not index else '':<{_LABEL_WIDTH}}"
             self._err.print(Text.assemble((name, "dim"), (plain(line), style)))
 
     def result(self, text: str, style: str = "") -> None:
@@ -70,11 +70,13 @@ class Console:
             with self._err.status(Text(plain(title), style="dim"), spinner="dots"):
                 yield
         took = time.monotonic() - begin
-        self._err.print(Text(f"  {title:<52}", style="dim") + Text(f"{took:7.2f} s", style="dim"))
+        self._err.print(
+            Text(f"  {plain(title):<52}", style="dim") + Text(f"{took:7.2f} s", style="dim")
+        )
 
     def ask(self, question: str) -> bool:
         """Ask yes or no; everything but a clear yes is no."""
-        self._err.print(Text(f"{question} [y/N] "), end="")
+        self._err.print(Text(f"{plain(question)} [y/N] "), end="")
         self._err.file.flush()
         try:
             answer = sys.stdin.readline()

@@ -1,0 +1,239 @@
+"""Console: foreign text cannot speak to the terminal, and the terminal is given back as it was."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import sys
+import termios
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import SimpleNamespace
+
+import pytest
+
+from bottle.console import Console, plain
+from bottle.errors import BottleError, ManifestError, Problem, UsageError
+
+HOSTILE = "a\x1b[2J\x1b]0;title\x07\r\b\x9bm\u202eevil\u2066\ud800\x00"
+
+
+@pytest.fixture
+def console(monkeypatch: pytest.MonkeyPatch) -> Console:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    return Console()
+
+
+def printed(console: Console, capsys: pytest.CaptureFixture[str], text: str) -> str:
+    """Show a text in every way there is; give all that was written."""
+    console.say(text)
+    console.row(text, text)
+    console.result(text)
+    console.result_json([text])
+    with console.step(text):
+        pass
+    console.ask(text)
+    problem = Problem(path=text, found=text, wanted=text, remedy=text)
+    console.failure(ManifestError((problem,), text))
+    console.failure(BottleError(text, text))
+    captured = capsys.readouterr()
+    return captured.out + captured.err
+
+
+@pytest.mark.parametrize("character", sorted(set(HOSTILE) - set("atilev")))
+def test_no_control_character_reaches_the_terminal(
+    console: Console,
+    capsys: pytest.CaptureFixture[str],
+    character: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    text = printed(console, capsys, f"x{character}y")
+    assert {c for c in text if not c.isprintable()} <= {"\n"}
+
+
+def test_hostile_text_is_escaped_and_readable() -> None:
+    assert plain("ok ä 漢 ✓") == "ok ä 漢 ✓"
+    assert plain("\x1b[2J\u202e") == "\\x1b[2J\\u202e"
+    assert all(c.isprintable() for c in plain(HOSTILE))
+
+
+def test_markup_and_emoji_are_text(console: Console, capsys: pytest.CaptureFixture[str]) -> None:
+    console.say("[red]not[/red] :smile: [link=x]")
+    console.result("[bold]this")
+    captured = capsys.readouterr()
+    assert captured.err == "[red]not[/red] :smile: [link=x]\n"
+    assert captured.out == "[bold]this\n"
+
+
+def test_long_lines_are_not_broken(console: Console, capsys: pytest.CaptureFixture[str]) -> None:
+    console.result("x" * 5000)
+    assert capsys.readouterr().out == "x" * 5000 + "\n"
+
+
+def test_rows_are_aligned_below_each_other(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.row("secrets", "one\ntwo")
+    console.row("", "three")
+    lines = capsys.readouterr().err.splitlines()
+    assert [
+        line.index(word) for line, word in zip(lines, ("one", "two", "three"), strict=True)
+    ] == [lines[0].index("one")] * 3
+    assert lines[0].split() == ["secrets", "one"]
+
+
+def test_results_go_to_stdout_and_all_else_to_stderr(
+    console: Console, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    console.result("out")
+    console.result_json({"a": ["é"]})
+    console.say("err")
+    console.row("err", "err")
+    console.ask("err?")
+    console.failure(UsageError("err"))
+    with console.step("err"):
+        pass
+    out = capsys.readouterr().out
+    assert out.startswith("out\n")
+    assert json.loads(out.removeprefix("out\n")) == {"a": ["é"]}
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ("y\n", True),
+        ("Yes\n", True),
+        (" yes \n", True),
+        ("n\n", False),
+        ("\n", False),
+        ("", False),
+        ("yesno\n", False),
+        ("yy\n", False),
+        ("ja\n", False),
+    ],
+)
+def test_only_a_clear_yes_is_one(
+    console: Console, monkeypatch: pytest.MonkeyPatch, typed: str, answer: bool
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+    assert console.ask("Start it?") is answer
+
+
+def test_an_interrupted_question_is_a_no(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(readline=interrupted))
+    assert console.ask("Start it?") is False
+
+
+def test_a_failure_tells_what_where_and_what_to_do(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    problems = (
+        Problem(path="bottles.a.runtime", found="'x'", wanted="runc", remedy="write runc"),
+        Problem(path="", found="nothing", wanted="an object"),
+    )
+    console.failure(ManifestError(problems, "claude-bottle.json"))
+    assert capsys.readouterr().err.splitlines() == [
+        "error: claude-bottle.json: 2 problems",
+        "  bottles.a.runtime",
+        "    found 'x', wanted runc; write runc",
+        "  (the whole file)",
+        "    found nothing, wanted an object",
+        "  correct the manifest; nothing was started",
+    ]
+
+
+def test_a_failure_without_remedy_is_one_line(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.failure(BottleError("it broke"))
+    assert capsys.readouterr().err == "error: it broke\n"
+
+
+def test_a_step_tells_its_time_only_when_it_is_done(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with console.step("build"):
+        assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err.split()[0] == "build"
+    with pytest.raises(KeyError), console.step("fail"):
+        raise KeyError
+    assert capsys.readouterr().err == ""
+
+
+def test_colours_end_where_nobody_wants_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    Console().say("text", style="bold red")
+    assert capsys.readouterr().err == "text\n"
+
+
+@contextmanager
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, bytearray]]:
+    """Make a terminal our stdin and stdout; give its inner end, and what came out of the outer."""
+    outer, inner = pty.openpty()
+    seen = bytearray()
+    reader = threading.Thread(target=_drain, args=(outer, seen))
+    reader.start()
+    with (
+        open(os.dup(inner)) as stdin,  # noqa: PTH123  # a descriptor has no path
+        open(os.dup(inner), "w") as stdout,  # noqa: PTH123
+        monkeypatch.context() as patched,
+    ):
+        patched.setattr(sys, "stdin", stdin)
+        patched.setattr(sys, "stdout", stdout)
+        yield inner, seen
+    os.close(inner)
+    reader.join(5)
+    os.close(outer)
+
+
+def _drain(outer: int, seen: bytearray) -> None:
+    with suppress(OSError):  # the inner end was closed
+        while got := os.read(outer, 4096):
+            seen += got
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_an_agent_did_to_the_terminal_is_undone(
+    monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    with terminal(monkeypatch) as (inner, seen):
+        before = termios.tcgetattr(inner)
+        with suppress(KeyError), Console().lent():
+            changed = termios.tcgetattr(inner)
+            changed[3] &= ~(termios.ECHO | termios.ICANON | termios.ISIG)
+            termios.tcsetattr(inner, termios.TCSANOW, changed)
+            if fails:
+                raise KeyError
+        assert termios.tcgetattr(inner) == before
+    for undone in (b"\x1b[?1049l", b"\x1b[?1000l", b"\x1b[?2004l", b"\x1b[?25h", b"\x1b[0m"):
+        assert undone in seen
+
+
+def test_a_person_sits_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal(monkeypatch), monkeypatch.context() as patched:
+        assert Console().interactive
+        patched.setattr(sys, "stdout", io.StringIO())
+        assert not Console().interactive
+
+
+def test_what_is_no_terminal_is_left_alone(
+    console: Console, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    assert not console.interactive
+    with console.lent():
+        pass
+    captured = capsys.readouterr()
+    assert captured.out + captured.err == ""
