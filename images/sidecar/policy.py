@@ -82,7 +82,7 @@ class Policy:
         flow.response = denial(DENIED)
         authority = flow.request.data.authority.decode("latin-1")
         decision, port = egress.judge_target(self._configuration.allowlist, authority)
-        host, spelled = decision.host, decision.host or authority
+        host, spelled = decision.host, decision.host or authority.removesuffix(f":{port}")
         if not decision.allowed:
             self._deny("connect", decision.reason, host=spelled, port=port)
             flow.response = denial(decision.reason, spelled)
