@@ -44,9 +44,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    _skip_long(config, items)
-    if session.testsfailed or not SECURITY_MODEL.is_file():
-        return
+    if not session.testsfailed and SECURITY_MODEL.is_file():
+        _check_claims(config, items)
+    _leave_long_out(config, items)
+
+
+def _check_claims(config: pytest.Config, items: list[pytest.Item]) -> None:
     document = claims.of_document(SECURITY_MODEL.read_text(encoding="utf-8"))
     claimed = [(i.nodeid, str(c)) for i in items for m in i.iter_markers("claim") for c in m.args]
     if strange := claims.unknown(claimed, document):
@@ -56,9 +59,30 @@ def pytest_collection_modifyitems(
         raise pytest.UsageError(f"claims without a test: {', '.join(sorted(untested))}")
 
 
-def _skip_long(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--long"):
-        return
-    for item in items:
-        if item.get_closest_marker("long"):
-            item.add_marker(pytest.mark.skip(reason="runs with --long"))
+def _leave_long_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    long = [] if config.getoption("--long") else [i for i in items if i.get_closest_marker("long")]
+    if long:
+        items[:] = [item for item in items if item not in long]
+        config.hook.pytest_deselected(items=long)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With --require-docker a test that was skipped, for whatever reason, fails the run."""
+    skipped = _skipped(session.config)
+    if skipped and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    for skipped in _skipped(config):
+        terminalreporter.write_line(f"a skip is not a pass: {skipped}", red=True)
+
+
+def _skipped(config: pytest.Config) -> list[str]:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not config.getoption("--require-docker"):
+        return []
+    return [report.nodeid for report in reporter.stats.get("skipped", [])]
