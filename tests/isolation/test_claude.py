@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
-import os
-import pty
 import re
 import secrets
-import select
-import struct
-import subprocess
-import sys
-import termios
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,10 +16,11 @@ from bottle.agents import claude, placeholder
 from bottle.session.standin import Standin
 from tests.support import bottles
 from tests.support.bottles import API, LISTED, Live
-from tests.support.launcher import ROOT
+from tests.support.screen import terminal
 
 ONBOARDED: Final = json.dumps({"hasCompletedOnboarding": True})
 PROMPT: Final = f"Remember {secrets.token_hex(8)} well."
+AT_TERMINAL: Final = claude.command((), PROMPT)
 ANSWER: Final = f"The answer is {secrets.token_hex(8)}."
 SKILL: Final = "tell-the-tide"
 ABOUT: Final = f"Tells when the tide is at {secrets.token_hex(8)}"
@@ -126,7 +117,7 @@ class TestClaudeThroughEverything:
         assert told.bottle.sh("touch /home/agent/.claude/x /home/agent/x").code == 0
 
     def test_comes_up_at_a_terminal_without_a_question(self, told: Told) -> None:
-        with terminal(told.bottle) as screen:
+        with terminal(told.bottle, *AT_TERMINAL) as screen:
             screen.wait_for("bypass permissions on")
             screen.type("What is the answer?")
             screen.type("\r")
@@ -140,85 +131,6 @@ class TestClaudeThroughEverything:
     def test_would_ask_in_a_home_of_its_own(self, told: Told, state: str, shows: str) -> None:
         home = f"/tmp/{secrets.token_hex(4)}"
         assert told.bottle.sh(f"mkdir {home}; echo '{state}' >{home}/.claude.json").code == 0
-        with terminal(told.bottle, "env", f"HOME={home}") as screen:
+        with terminal(told.bottle, "env", f"HOME={home}", *AT_TERMINAL) as screen:
             screen.wait_for(shows, seconds=15)
             assert QUESTIONS.search(screen.text)
-
-
-# -- a terminal
-
-INTERACT: Final = """
-import sys
-from bottle.engine.docker import DockerEngine
-name, user, *command = sys.argv[1:]
-sys.exit(DockerEngine().interact(
-    name, command, user=user, terminal=True, environment={"TERM": "xterm-256color"},
-    meanwhile=lambda: None,
-))
-"""
-_MOVES: Final = re.compile(
-    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[=>()][0-9A-B]?"
-)
-
-
-@dataclass
-class Screen:
-    """What a program in a terminal of its own has shown."""
-
-    process: subprocess.Popen[bytes]
-    end: int
-    raw: bytes = b""
-
-    @property
-    def text(self) -> str:
-        """Give all that was shown, with each movement of the cursor as one blank."""
-        return re.sub(r"\s+", " ", _MOVES.sub(" ", self.raw.decode(errors="replace")))
-
-    def wait_for(self, text: str, seconds: float = 30) -> None:
-        deadline = time.monotonic() + seconds
-        while text not in self.text:
-            assert time.monotonic() < deadline, f"no {text!r} in {self.text[-3000:]}"
-            self._read(0.1)
-
-    def type(self, text: str) -> None:
-        self._read(0.5)
-        os.write(self.end, text.encode())
-
-    def leave(self) -> int:
-        """Press ^C until it has ended; give its exit code."""
-        deadline = time.monotonic() + 20
-        while self.process.poll() is None:
-            assert time.monotonic() < deadline, self.text[-3000:]
-            self.type("\x03")
-        return self.process.returncode
-
-    def _read(self, seconds: float) -> None:
-        ready, _, _ = select.select([self.end], [], [], seconds)
-        if ready:
-            with contextlib.suppress(OSError):  # the other end has gone
-                self.raw += os.read(self.end, 65536)
-
-
-@contextlib.contextmanager
-def terminal(bottle: Live, *before: str) -> Iterator[Screen]:
-    """Run Claude at a terminal of 120 by 40, by the engine's own hand-over."""
-    end, its = pty.openpty()
-    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-    plan = bottle.lifetime.plan
-    user = f"{plan.slot.agent_uid}:{plan.slot.agent_uid}"
-    words = [plan.keeper.name, user, "/opt/bottle/enter", *before, *claude.command((), PROMPT)]
-    process = subprocess.Popen(
-        [sys.executable, "-c", INTERACT, *words],
-        stdin=its,
-        stdout=its,
-        stderr=its,
-        cwd=ROOT,
-        start_new_session=True,
-    )
-    os.close(its)
-    try:
-        yield Screen(process=process, end=end)
-    finally:
-        process.kill()
-        process.wait()
-        os.close(end)

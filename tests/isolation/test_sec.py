@@ -5,33 +5,22 @@ from __future__ import annotations
 import hashlib
 import secrets
 import signal
-import subprocess
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from bottle.agents import placeholder
 from bottle.core.egress import Refusal
 from bottle.core.secret import TOKEN
-from bottle.engine.docker import DockerEngine
-from bottle.provision import hostrule
-from tests.support import bottles, launcher, search
+from tests.support import bottles, launcher
 from tests.support.bottles import API, LISTED, Live
+from tests.support.hunt import LOOK_INSIDE, canary, hunting, lacks
 from tests.support.launcher import Place
-from tests.support.search import Found, Hay
 
 PREFIX: Final = "-".join(("sk", "ant"))
 QUICK: Final = 2.0
-
-
-def canary() -> str:
-    """Make a token that nobody has, of a token's shape."""
-    return placeholder(secrets.token_hex(64))
 
 
 def digest(text: str) -> str:
@@ -39,86 +28,6 @@ def digest(text: str) -> str:
 
 
 # -- SEC-1
-
-
-@dataclass
-class Hunt:
-    """A token that must be nowhere and a decoy that lies about; both are looked for as one."""
-
-    engine: DockerEngine
-    folders: list[Path]
-    token: str = field(default_factory=canary)
-    decoy: str = field(default_factory=canary)
-    since: float = field(default_factory=lambda: time.time() - 1)
-    told: search.Events | None = None
-
-    @property
-    def needles(self) -> dict[str, str]:
-        return {"token": self.token, "decoy": self.decoy}
-
-    def look(self, *containers: str) -> Found:
-        """Look everywhere on the host, and in the memory of these containers' processes."""
-        ids = [str(self.engine.inspect_container(name)["Id"]) for name in containers]
-        root = Path(self.engine.facts().data_root)
-        hay = Hay(
-            since=self.since,
-            folders=[Path("/run"), Path("/tmp"), Path("/var/tmp"), *self.folders],
-            changed=[root, Path("/var/lib/containerd"), launcher.ROOT / "bottle"],
-            memory=ids,
-        )
-        found = search.host_keeps(self.engine, self.needles, hay)
-        for name, places in search.engine_tells(self.needles).items():
-            found[name] += places
-        return found
-
-
-@contextmanager
-def hunting(engine: DockerEngine, folder: Path) -> Iterator[Hunt]:
-    """Lay the decoy out wherever a token could lie, and listen to the engine's events."""
-    hunt = Hunt(engine=engine, folders=[folder])
-    (folder / "decoy").write_text(hunt.decoy)
-    name = f"decoy-{secrets.token_hex(4)}"
-    flags = ["--rm", "--detach", "--network=none", f"--name={name}", f"--label=decoy={hunt.decoy}"]
-    words = [*flags, f"--env=DECOY={hunt.decoy}", "--entrypoint=sleep", hostrule.IMAGE, "300"]
-    volume = ["docker", "volume", "create", f"--label=decoy={hunt.decoy}", name]
-    with ExitStack() as stack:
-        hunt.told = stack.enter_context(search.events())
-        subprocess.run(["docker", "run", *words], check=True, capture_output=True)
-        stack.callback(subprocess.run, ["docker", "rm", "-f", name], capture_output=True)
-        subprocess.run(volume, check=True, capture_output=True)
-        stack.callback(subprocess.run, ["docker", "volume", "rm", name], capture_output=True)
-        argument = ["bash", "-c", "sleep 300; :", hunt.decoy]
-        process = stack.enter_context(subprocess.Popen(argument))
-        stack.callback(process.kill)
-        yield hunt
-
-
-LOOK_INSIDE: Final = r"""
-import os
-
-def main(request):
-    needles = {name: text[::-1].encode() for name, text in request.items()}
-    found = {name: [] for name in needles}
-    for path in paths():
-        try:
-            with open(path, "rb") as file:
-                content = file.read(64 << 20)
-        except OSError:
-            continue
-        for name, needle in needles.items():
-            if needle in content:
-                found[name].append(path)
-    return found
-
-def paths():
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        if pid != str(os.getpid()):
-            yield from (f"/proc/{pid}/{leaf}" for leaf in ("environ", "cmdline", "mounts"))
-    for top in ("/run", "/home", "/tmp", "/var", "/workspace", "/etc", "/dev/shm", "/opt"):
-        for where, _, leaves in os.walk(top):
-            yield from filter(os.path.isfile, (os.path.join(where, leaf) for leaf in leaves))
-"""
-"""What the agent itself could read."""
 
 
 @pytest.mark.claim("SEC-1")
@@ -138,8 +47,8 @@ class TestTheTokenIsNowhereElse:
             after = hunt.look()
         assert heard["token_sha256"] == digest(hunt.token)
         assert during["token"] == after["token"] == inside["token"] == []
-        _require_found(hunt, during, after, tmp_path)
-        assert _lacks(during["decoy"], ["memory:"]) == []
+        hunt.require_found(during, after)
+        assert lacks(during["decoy"], ["memory:"]) == []
         assert "/tmp/decoy" in inside["decoy"]
         assert any(path.endswith("/environ") for path in inside["decoy"])
 
@@ -158,7 +67,7 @@ class TestTheTokenIsNowhereElse:
         # as the kernel goes on showing it: what the launcher was started with
         assert during["token"] == [f"environ:{running.pid}:invoke"]
         assert after["token"] == []
-        _require_found(hunt, during, after, tmp_path)
+        hunt.require_found(during, after)
         asked = [r for r in running.records() if r.get("path", "").startswith("/v1/messages")]
         assert {r["token_sha256"] for r in asked if "token_sha256" in r} == {digest(hunt.token)}
         assert hunt.token not in running.told()
@@ -170,19 +79,6 @@ def _use(bottle: Live, decoy: str) -> None:
     assert asked.output.decode().strip() == "hello"
     left = "cat >/tmp/decoy; X=$(cat /tmp/decoy) setsid sleep 300 >/dev/null 2>&1 </dev/null &"
     bottle.run("bash", "-c", f"{left} sleep 0.2", stdin=decoy.encode())
-
-
-def _require_found(hunt: Hunt, during: Found, after: Found, folder: Path) -> None:
-    root = hunt.engine.facts().data_root
-    files = [f"file:{place}/" for place in (root, "/run", folder.resolve())]
-    laid = ["inspect:container", "inspect:volume", "cmdline:", "environ:", *files]
-    assert _lacks(during["decoy"], laid) == _lacks(after["decoy"], laid) == []
-    assert hunt.told is not None
-    assert search.within(hunt.needles, hunt.told.text) == ["decoy"]
-
-
-def _lacks(places: list[str], wanted: list[str]) -> list[str]:
-    return [kind for kind in wanted if not any(place.startswith(kind) for place in places)]
 
 
 # -- SEC-2
