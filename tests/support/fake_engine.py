@@ -61,7 +61,7 @@ class FakePipe:
     ) -> None:
         self._lines = deque(lines)
         self._changed = threading.Condition()
-        self._answer, self._notice, self._on_close = answer, notice, on_close
+        self.on_send, self._notice, self._on_close = answer, notice, on_close
         self._code, self._said = code, said
         self.sent: list[bytes] = []
         self.lines_asked_for = 0
@@ -72,7 +72,7 @@ class FakePipe:
         if self.over:
             raise Unavailable(f"the container ended: {self._said}")
         self.sent.append(text)
-        self.say(*self._answer(text))
+        self.say(*self.on_send(text))
 
     def say(self, *lines: str) -> None:
         """Say more lines."""
