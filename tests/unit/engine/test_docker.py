@@ -225,6 +225,16 @@ def test_an_attached_container_is_started_on_our_pipe(
     assert calls() == [["start", "--attach", "--interactive", "c"]]
 
 
+def test_an_agent_that_speaks_in_lines_has_nothing_to_read(
+    scripted: Scripted, calls: Callable[[], list[list[str]]]
+) -> None:
+    pipe = scripted("echo line; exit 3").stream("c", ["x", "y z"], user="5:5")
+    assert (pipe.line(5), pipe.line(5)) == ("line", None)
+    assert pipe.wait(5) == 3
+    pipe.end()
+    assert calls() == [["exec", "--user=5:5", "c", "x", "y z"]]
+
+
 def test_without_a_docker_command_the_remedy_is_setup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,10 +10,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from bottle.engine.process import Pipe
+from bottle.engine.process import Pipe, hand_over
 from bottle.errors import TimeLimit, Unavailable
 
 
@@ -156,7 +157,7 @@ def test_another_thread_waits_for_lines_while_we_end_it() -> None:
 
 LAUNCHER = """
 import sys, time
-from bottle.engine.process import Pipe
+from bottle.engine.process import Pipe, hand_over
 pipe = Pipe(["sh", "-c", "echo up; cat >/dev/null; echo gone >$0", sys.argv[1]])
 assert pipe.line(5) == "up"
 print("ready", flush=True)
@@ -177,3 +178,28 @@ def test_when_we_are_killed_it_reads_end_of_file(tmp_path: object) -> None:
         time.sleep(0.01)
     with open(told) as file:  # noqa: PTH123
         assert file.read() in ("gone\n", "")
+
+
+class TestHandOver:
+    """A client that has our own terminal or pipes."""
+
+    @pytest.mark.parametrize("code", [0, 42, 255])
+    def test_its_code_is_given(self, code: int) -> None:
+        assert hand_over(["sh", "-c", f"exit {code}"], lambda: None) == code
+
+    def test_it_has_our_own_output(self, capfd: pytest.CaptureFixture[str]) -> None:
+        hand_over(["sh", "-c", "echo out; echo err >&2"], lambda: None)
+        assert capfd.readouterr() == ("out\n", "err\n")
+
+    def test_what_meanwhile_raises_at_last_ends_it(self, tmp_path: Path) -> None:
+        told = tmp_path / "pid"
+        asked: list[bool] = []
+
+        def stop() -> None:
+            asked.append(told.is_file() and told.read_text().endswith("\n"))
+            if asked[-1] and len(asked) > 2:
+                raise KeyError
+
+        with pytest.raises(KeyError):
+            hand_over(["sh", "-c", 'echo $$ >"$0"; exec sleep 60', str(told)], stop)
+        assert not Path(f"/proc/{told.read_text().strip()}").exists()
