@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
-from invoke.exceptions import Exit
+from invoke.exceptions import Exit, ParseError
+from invoke.parser import parser
 from invoke.tasks import task
 
 from bottle.core import secret
@@ -22,7 +23,20 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).resolve().parent
 _TOKEN = secret.take(os.environ)
 """Taken out of the environment before any task can start a process."""
+_USAGE = 64
 _INTERRUPTED = 130
+
+
+class UnknownWords(ParseError, Exit):
+    """Words of the command line that are no task and no flag; Invoke itself would end with 1."""
+
+    def __init__(self, msg: str, context: object = None) -> None:
+        self.args = (msg,)
+        self.context = context  # type: ignore[assignment]  # a type that Invoke does not export
+        self.message, self._code = None, _USAGE
+
+
+parser.ParseError = UnknownWords  # type: ignore[attr-defined]  # there is no setting
 
 
 @contextmanager

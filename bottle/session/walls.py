@@ -15,7 +15,7 @@ from bottle.core.plan import LABEL, PROXY_PORT, ContainerPlan, Plan
 from bottle.core.posture import Difference
 from bottle.engine.port import Attached, Engine
 from bottle.errors import BottleError, Unavailable, WallDiffers
-from bottle.provision import hostrule
+from bottle.provision import gvisor, hostrule
 
 _UNLISTED: Final = "unlisted.invalid"
 _DENIED: Final = re.compile(r"^x-claude-bottle: *denied", re.IGNORECASE | re.MULTILINE)
@@ -123,7 +123,7 @@ def _gvisor(name: str, pid: int) -> Iterator[Difference]:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         command = b"unreadable"
-    if not command.startswith(b"runsc-sandbox"):
+    if not gvisor.is_sandbox(command):
         shown = command.split(b"\0", 1)[0].decode(errors="replace")
         yield Difference(subject=name, field="host process", wanted="runsc-sandbox", found=shown)
 

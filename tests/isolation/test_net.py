@@ -295,8 +295,9 @@ class TestBottlesCannotReachEachOther:
         began = time.monotonic()
         assert through_proxy(around.bottle, f"https://{target.address}:{target.tcp}/") == "403"
         assert time.monotonic() - began < FAST[around.bottle.runtime]
-        denied = {"host": target.address, "port": target.tcp, "reason": Reason.ADDRESS}
-        around.bottle.wait_for("decision", allowed=False, **denied)
+        around.bottle.wait_for(
+            "decision", host=target.address, port=target.tcp, reason=Reason.ADDRESS
+        )
         assert [r for r in around.other.records if r.get("event") in ("tcp", "contact")] == []
 
     def test_nothing_of_the_kernel_is_shared(self, around: Scene) -> None:

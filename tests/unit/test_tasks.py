@@ -299,3 +299,17 @@ def test_the_token_leaves_the_environment_as_tasks_are_read() -> None:
     )
     assert TOKEN not in done.stdout
     assert done.stdout.endswith(f"{value}\n")
+
+
+@pytest.mark.parametrize(
+    "words", [["strat"], ["start", "--nosuch"], ["start", "x"], ["start", "-a"]]
+)
+def test_words_that_mean_nothing_are_usage(words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "invoke", "-r", str(ROOT), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (64, "")
+    assert len(done.stderr.splitlines()) == 1

@@ -1,11 +1,15 @@
 """Rights: runs inside a container and tries what a bottle's agent must not be able to do."""
 
+from __future__ import annotations
+
 import ctypes
 import errno
 import os
 import socket
 import stat
 import subprocess
+from collections.abc import Callable
+from typing import Any
 
 NUMBERS = {
     "x86_64": {
@@ -21,12 +25,12 @@ NUMBERS = {
 CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWNET = 0x10000000, 0x00020000, 0x40000000
 
 
-def main(_):
+def main(_: object) -> dict[str, Any]:
     """Try everything; give what came of each."""
     return {name: told(attempt) for name, attempt in ATTEMPTS.items()}
 
 
-def told(attempt):
+def told(attempt: Callable[[], Any]) -> Any:
     """Name the error, or give the result."""
     try:
         return attempt()
@@ -34,7 +38,7 @@ def told(attempt):
         return errno.errorcode.get(error.errno or 0, type(error).__name__)
 
 
-def call(name, *words):
+def call(name: str, *words: object) -> str:
     """Make a system call by its number; raise OSError when it fails."""
     library = ctypes.CDLL(None, use_errno=True)
     number = NUMBERS[os.uname().machine][name]
@@ -43,7 +47,7 @@ def call(name, *words):
     return "worked"
 
 
-def in_child(action):
+def in_child(action: Callable[[], str]) -> str:
     """Do something in a child, whose namespaces may change."""
     reader, writer = os.pipe()
     if os.fork() == 0:
@@ -55,32 +59,38 @@ def in_child(action):
         return result.read()
 
 
-def write(path):
+def write(path: str) -> str:
     """Write to a file without changing what it holds."""
     with open(path, "r+b", buffering=0) as file:
         file.write(file.read(64) or b"x")
     return "worked"
 
 
-def make(path):
+def make(path: str) -> str:
     """Make a file."""
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
     return "worked"
 
 
-def device():
+def device() -> str:
     """Make the node of the first disk."""
     os.mknod("/tmp/disk", stat.S_IFBLK | 0o600, os.makedev(8, 0))
     return "worked"
 
 
-def raw_socket():
+def raw_socket() -> str:
     """Open a socket for frames of one's own."""
     socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close()
     return "worked"
 
 
-def setuid_files():
+def signal_first() -> str:
+    """Ask whether PID 1 could be signalled, without a signal."""
+    os.kill(1, 0)
+    return "worked"
+
+
+def setuid_files() -> list[str]:
     """List what would run with another's rights."""
     found = []
     for top in ("/bin", "/sbin", "/usr", "/opt", "/lib"):
@@ -92,26 +102,26 @@ def setuid_files():
     return found
 
 
-def become_root():
+def become_root() -> str:
     """Change to user 0."""
     os.setuid(0)
     return "worked"
 
 
-def processes():
+def processes() -> list[str]:
     """List the command names of all processes that can be seen."""
     done = subprocess.run(["ps", "-eo", "comm="], capture_output=True, text=True, check=False)
     return sorted(set(done.stdout.split()))
 
 
-def environment_of_first():
+def environment_of_first() -> str:
     """Read the environment of PID 1."""
     with open("/proc/1/environ", "rb") as file:
         file.read()
     return "worked"
 
 
-ATTEMPTS = {
+ATTEMPTS: dict[str, Callable[[], Any]] = {
     "mount": lambda: in_child(lambda: call("mount", b"none", b"/tmp", b"tmpfs", 0, None)),
     "user namespace": lambda: in_child(lambda: call("unshare", CLONE_NEWUSER)),
     "mount namespace": lambda: in_child(lambda: call("unshare", CLONE_NEWNS)),
@@ -119,7 +129,7 @@ ATTEMPTS = {
     "bpf": lambda: call("bpf", 0, None, 0),
     "trace PID 1": lambda: call("ptrace", 16, 1, None, None),
     "environment of PID 1": environment_of_first,
-    "signal PID 1": lambda: os.kill(1, 0) or "worked",
+    "signal PID 1": signal_first,
     "device": device,
     "raw socket": raw_socket,
     "user 0": become_root,

@@ -1,18 +1,21 @@
 """Tunnel: runs inside a bottle and speaks to its proxy byte by byte; standard library only."""
 
+from __future__ import annotations
+
 import os
 import socket
 import ssl
 import time
+from typing import Any
 from urllib.parse import urlsplit
 
 PATIENCE = 10.0
 
 
-def main(request):
+def main(request: dict[str, Any]) -> dict[str, Any]:
     """Make one attempt: give the proxy's answer, the host's, and how long it took."""
     began = time.monotonic()
-    told = {"proxy": "", "host": "", "error": ""}
+    told: dict[str, str] = {"proxy": "", "host": "", "error": ""}
     try:
         attempt(request, told)
     except OSError as error:
@@ -20,7 +23,7 @@ def main(request):
     return {**told, "seconds": time.monotonic() - began}
 
 
-def attempt(request, told):
+def attempt(request: dict[str, Any], told: dict[str, str]) -> None:
     """Send `first` to the proxy, then `raw` in clear, or `inner` in TLS with the server name."""
     place = urlsplit(os.environ["HTTPS_PROXY"])
     with socket.create_connection((place.hostname, place.port), PATIENCE) as sock:
@@ -39,7 +42,7 @@ def attempt(request, told):
             told["host"] = answer(secure)
 
 
-def answer(sock):
+def answer(sock: socket.socket) -> str:
     """Read until the other side closes or says no more for a second, at most 16 KiB."""
     got = b""
     while len(got) < 16384:
