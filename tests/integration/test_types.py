@@ -1,4 +1,4 @@
-"""Types of what runs in images: checked against the packages that the sidecar's image has."""
+"""Types and style of everything; what runs in the sidecar against the packages of its image."""
 
 from __future__ import annotations
 
@@ -53,3 +53,18 @@ def test_a_wrong_type_is_found(site: Path, tmp_path: Path) -> None:
     (tmp_path / "wrong.py").write_text("from mitmproxy import http\n\nbody: http.Request = 1\n")
     config = ROOT / "images" / "sidecar" / "mypy.ini"
     assert "Incompatible types" in checked([f"--config-file={config}", "wrong.py"], site, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ruff", "check", "--no-cache", "."),
+        ("ruff", "format", "--no-cache", "--check", "."),
+        ("mypy", "--no-incremental"),
+    ],
+)
+def test_the_project_is_in_order(words: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
