@@ -60,7 +60,8 @@ class Audit:
 
     def follow(self, source: str, pipe: Attached) -> None:
         """Keep every line of a container's, in a thread of its own, until the container ends."""
-        threading.Thread(target=self._follow, args=(source, pipe), daemon=True).start()
+        name = f"audit of {self.path.stem}"
+        threading.Thread(target=self._follow, args=(source, pipe), name=name, daemon=True).start()
 
     def _follow(self, source: str, pipe: Attached) -> None:
         while (line := _next(pipe)) is not None:

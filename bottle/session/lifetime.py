@@ -61,8 +61,8 @@ class Lifetime:
         self._pipes: list[Attached] = []
         self._watch: Watch | None = None
         self._stopping = threading.Event()
-        self._pool = ThreadPoolExecutor(max_workers=8)
         self.plan = order.plan_in(Slot(number=order.slots[0]))
+        self._pool = ThreadPoolExecutor(8, thread_name_prefix=f"start of {self.plan.session}")
         self.audit = Audit(folder, self.plan.session)
 
     def __enter__(self) -> Lifetime:

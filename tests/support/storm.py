@@ -207,7 +207,7 @@ def blow(scene: Scene, rows: Sequence[Row]) -> Storm:
     """Try all rows in both places, then ask who heard what."""
     program, words = sinks.program("escape"), (secrets.token_hex(4), secrets.token_hex(4))
     beside, sidecar = scene.sink.addresses[0], scene.bottle.lifetime.plan.sidecar_address
-    loose = {"nonce": words[0], "aims": _aims(rows, scene.leaky_targets(), beside)}
+    loose = {"nonce": words[0], "aims": _patient(rows, scene.leaky_targets(), beside)}
     leaked = scene.leaky.python(program, loose)
     strict = {"nonce": words[1], "aims": _aims(rows, scene.targets(), sidecar)}
     walled = scene.bottle.python(program, strict)
@@ -222,5 +222,14 @@ def blow(scene: Scene, rows: Sequence[Row]) -> Storm:
     )
 
 
-def _aims(rows: Sequence[Row], targets: Mapping[str, Target], through: str) -> list[object]:
+def _aims(
+    rows: Sequence[Row], targets: Mapping[str, Target], through: str
+) -> list[dict[str, object]]:
     return [targets[row.to].aim(row, through) for row in rows]
+
+
+def _patient(
+    rows: Sequence[Row], targets: Mapping[str, Target], through: str
+) -> list[dict[str, object]]:
+    """Give aims that are to be reached, however busy the machine is."""
+    return [{**aim, "patience": 5.0} for aim in _aims(rows, targets, through)]

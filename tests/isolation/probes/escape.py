@@ -17,7 +17,7 @@ from typing import Any
 PATIENCE = 6.0
 """Longer than any refusal takes; gVisor looks for an absent neighbour for three seconds."""
 DROPPED = 0.7
-"""What is dropped without a word is given up after this."""
+"""What is dropped without a word is given up after this, unless its aim says otherwise."""
 SO_BINDTODEVICE = 25
 IP_PKTINFO = 8
 EXPERIMENTAL = 0x88B5
@@ -31,10 +31,10 @@ def mark(nonce: str, label: str) -> bytes:
     return f"cbx{nonce}-{label}-xbc".encode()
 
 
-def plain(aim: Aim, kind: int, protocol: int = 0, patience: float = DROPPED) -> socket.socket:
-    """Give a socket of the aim's family; what is dropped without a word is given up soon."""
+def plain(aim: Aim, kind: int, protocol: int = 0, patience: float = 0) -> socket.socket:
+    """Give a socket of the aim's family; what is dropped without a word is given up in its time."""
     sock = socket.socket(family(aim), kind, protocol)
-    sock.settimeout(patience)
+    sock.settimeout(patience or aim.get("patience", DROPPED))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
     return sock
 

@@ -120,8 +120,7 @@ def assert_gone(engine: FakeEngine, folder: Path) -> None:
     assert all(pipe.over for pipe in engine.pipes)
     assert list((folder / "sessions").glob("*")) == []
     assert events(folder)[-1] == "ended"
-    until(lambda: not [t for t in threading.enumerate() if "_follow" in t.name])
-    assert not [t for t in threading.enumerate() if t.name.startswith("ThreadPool")]
+    until(lambda: not [t for t in threading.enumerate() if SESSION in t.name])
 
 
 def test_a_whole_life(tmp_path: Path, make: Make) -> None:
