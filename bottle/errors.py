@@ -23,7 +23,7 @@ class UsageError(BottleError):
     code = 64
 
 
-@dataclass(frozen=True, kw_only=True, order=True)
+@dataclass(frozen=True, kw_only=True)
 class Problem:
     """One thing wrong in a manifest: where, what was found, what was wanted, what to do."""
 
@@ -34,7 +34,7 @@ class Problem:
 
 
 class ManifestError(BottleError):
-    """The manifest is not valid; carries every problem at once, in the order of the file."""
+    """The manifest is not valid; carries every problem at once."""
 
     code = 65
 
@@ -60,6 +60,13 @@ class WallDiffers(BottleError):
     """A wall of the running bottle is not what the plan says; the bottle is removed."""
 
     code = 70
+
+
+class NotRemoved(BottleError):
+    """Something of a session could not be removed."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(f"still there: {', '.join(names)}", "look at the engine; run invoke reap")
 
 
 class Refused(BottleError):

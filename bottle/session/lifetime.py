@@ -16,12 +16,12 @@ from typing import Any, Final, TypeVar
 from bottle.core.plan import ContainerPlan, Plan
 from bottle.core.slot import SLOTS, Slot
 from bottle.engine.port import Attached, Engine, SubnetTaken
-from bottle.errors import TimeLimit, Unavailable, WallDiffers
+from bottle.errors import NotRemoved, TimeLimit, Unavailable, WallDiffers
 from bottle.session import lock, reaper
 from bottle.session.audit import Audit
 from bottle.session.contents import Contents
 from bottle.session.signals import Signals
-from bottle.session.walls import NotRemoved, Watch, prove
+from bottle.session.walls import Watch, prove
 
 _READY: Final = 30.0
 _GONE: Final = 15.0

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from bottle import probes
 from bottle.core import interior, posture
-from bottle.core.plan import LABEL, PROXY_PORT, ContainerPlan, Plan
+from bottle.core.plan import PROXY_PORT, ContainerPlan, Plan
 from bottle.core.posture import Difference
 from bottle.engine.port import Attached, Engine
-from bottle.errors import BottleError, Unavailable, WallDiffers
+from bottle.errors import Unavailable, WallDiffers
 from bottle.provision import gvisor, hostrule
 
 _UNLISTED: Final = "unlisted.invalid"
@@ -205,10 +205,3 @@ def _status(head: str) -> int:
 def _told(way: Observed) -> str:
     text = way.get("error") or way.get("answer") or way.get("tunnel") or "no answer"
     return str(text).split("\r\n", 1)[0][:200]
-
-
-class NotRemoved(BottleError):
-    """Something of the session could not be removed."""
-
-    def __init__(self, names: list[str]) -> None:
-        super().__init__(f"still there: {', '.join(names)}", f"run invoke reap (label {LABEL})")

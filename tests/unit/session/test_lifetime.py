@@ -14,13 +14,12 @@ import pytest
 
 from bottle.core.plan import Plan
 from bottle.core.slot import SLOTS
-from bottle.errors import Unavailable, WallDiffers
+from bottle.errors import NotRemoved, Unavailable, WallDiffers
 from bottle.session import lifetime, lock
 from bottle.session.contents import Contents
 from bottle.session.lifetime import Lifetime, Order
 from bottle.session.signals import Interrupted, Signals
 from bottle.session.standin import Standin
-from bottle.session.walls import NotRemoved
 from tests.support.fake_engine import CERTIFICATE, FakeEngine, until
 from tests.support.plans import SESSION, plan
 
