@@ -230,6 +230,7 @@ class DockerEngine:
                 capture_output=True,
                 timeout=seconds,
                 check=False,
+                start_new_session=True,  # ^C at the terminal is for us, not for what we wait for
             )
         except subprocess.TimeoutExpired:
             raise TimeLimit(
@@ -241,7 +242,7 @@ class DockerEngine:
 _START_ENGINE: Final = "start it, or run ./setup, which installs and starts one"
 _NO_ENGINE: Final = re.compile(
     r"(?i)cannot connect to the docker daemon|permission denied while trying to connect"
-    r"|error during connect"
+    r"|failed to connect to the docker api|error during connect"
 )
 
 

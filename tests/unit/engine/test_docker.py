@@ -7,6 +7,7 @@ tests/integration and tests/isolation.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,6 +103,10 @@ def test_a_container_joins_its_further_networks_before_it_starts(
     [
         ("Cannot connect to the Docker daemon at unix:///x", "the Docker engine does not answer"),
         ("permission denied while trying to connect", "the Docker engine does not answer"),
+        (
+            "failed to connect to the docker API at unix:///x; check if the path is correct",
+            "the Docker engine does not answer",
+        ),
         ("No such image: x", "docker create failed: No such image: x"),
     ],
 )
@@ -134,6 +139,12 @@ def test_a_one_shot_container_is_never_pulled_nor_kept(
 def test_a_slow_command_is_a_time_limit(scripted: Scripted) -> None:
     with pytest.raises(TimeLimit, match=r"docker run took longer than 0\.1 s"):
         scripted("exec sleep 5").run_once("image", ["x"], flags=[], seconds=0.1)
+
+
+def test_a_signal_to_our_group_does_not_reach_the_command(scripted: Scripted) -> None:
+    done = scripted("cut -d' ' -f6 /proc/$$/stat").run_once("image", ["x"], flags=[])
+    assert done.code == 0
+    assert int(done.output) != os.getsid(0)
 
 
 def test_the_agents_exit_code_passes_through(
