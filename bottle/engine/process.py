@@ -12,16 +12,42 @@ from typing import IO
 from bottle.errors import TimeLimit, Unavailable
 
 _LONGEST_LINE = 1 << 20
-_MOST_LINES = 10_000
+_MOST_WAITING = 16 << 20
+_PRICE_OF_A_LINE = 1 << 10
 _MOST_ERRORS = 8 * 1024
+_LAST_WORDS = 1.0
 _POLL = 0.1
+
+
+class _Lines(queue.Queue[str | None]):
+    """Lines that wait to be read; each counts as its length and 1 KiB, all together as 16 MiB."""
+
+    def _init(self, maxsize: int) -> None:
+        super()._init(maxsize)
+        self._taken = 0
+
+    def _qsize(self) -> int:
+        return self._taken
+
+    def _put(self, item: str | None) -> None:
+        super()._put(item)
+        self._taken += _price(item)
+
+    def _get(self) -> str | None:
+        item: str | None = super()._get()
+        self._taken -= _price(item)
+        return item
+
+
+def _price(line: str | None) -> int:
+    return _PRICE_OF_A_LINE + len(line or "")
 
 
 class Pipe:
     """A client started in its own process group, so that ^C at the terminal does not reach it.
 
     Only this process holds the writing end of its stdin: when we die, it reads end of file.
-    Lines beyond 10,000 unread ones wait in the pipe; a line is cut at 1 MiB.
+    Lines beyond 16 MiB of unread ones wait in the pipe; a line ends at 1 MiB, its rest is lost.
     """
 
     def __init__(self, command: Sequence[str]) -> None:
@@ -32,11 +58,11 @@ class Pipe:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        self._lines: queue.Queue[str | None] = queue.Queue(_MOST_LINES)
+        self._lines = _Lines(_MOST_WAITING)
         self._errors = bytearray()
         self._readers = (
-            threading.Thread(target=self._read_lines, daemon=True),
             threading.Thread(target=self._read_errors, daemon=True),
+            threading.Thread(target=self._read_lines, daemon=True),
         )
         for reader in self._readers:
             reader.start()
@@ -47,7 +73,9 @@ class Pipe:
         try:
             stdin.write(text)
             stdin.flush()
-        except (BrokenPipeError, ValueError):
+        except (BrokenPipeError, ValueError) as error:
+            if isinstance(error, BrokenPipeError):
+                self._hear_last_words()
             raise Unavailable(f"the container ended: {self.errors().strip()}") from None
 
     def line(self, seconds: float) -> str | None:
@@ -93,8 +121,15 @@ class Pipe:
         stdout = _open(self._process.stdout)
         while line := stdout.readline(_LONGEST_LINE):
             self._lines.put(line.decode(errors="replace").rstrip("\n"))
+            while line and not line.endswith(b"\n"):
+                line = stdout.readline(_LONGEST_LINE)
         stdout.close()
+        self._hear_last_words()
         self._lines.put(None)
+
+    def _hear_last_words(self) -> None:
+        """Wait until all of its stderr is read: why it ended stands there, often at the end."""
+        self._readers[0].join(_LAST_WORDS)
 
     def _read_errors(self) -> None:
         stderr = _open(self._process.stderr)
@@ -106,7 +141,8 @@ class Pipe:
 def hand_over(command: Sequence[str], meanwhile: Callable[[], None]) -> int:
     """Run a client on our own terminal or pipes; give its exit code.
 
-    `meanwhile` is called ten times a second; when it raises, the client is killed first.
+    `meanwhile` is called ten times a second and at the end; when it raises, the client is killed.
+    A signal that ends the client is 128 and its number, as in a shell.
     """
     process = subprocess.Popen(command)
     over = threading.Event()
@@ -119,11 +155,13 @@ def hand_over(command: Sequence[str], meanwhile: Callable[[], None]) -> int:
     try:
         while not over.wait(_POLL):
             meanwhile()
+        meanwhile()  # ^C may have ended the client, which shares our terminal, before we looked
     except BaseException:
         process.kill()
         over.wait()
         raise
-    return process.returncode
+    code = process.returncode
+    return code if code >= 0 else 128 - code
 
 
 def _open(stream: IO[bytes] | None) -> IO[bytes]:

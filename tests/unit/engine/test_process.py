@@ -53,10 +53,12 @@ def test_bytes_that_are_no_text_are_replaced() -> None:
         assert pipe.line(5) == "a\ufffdb"
 
 
-def test_a_long_line_comes_in_pieces_of_a_mebibyte() -> None:
+def test_of_a_line_beyond_a_mebibyte_the_rest_is_lost() -> None:
     with running("head -c 2500000 /dev/zero | tr '\\0' x; echo; echo next") as pipe:
-        lines = [pipe.line(10) for _ in range(4)]
-    assert [len(line or "") for line in lines] == [1 << 20, 1 << 20, 2500000 - (2 << 20), 4]
+        assert pipe.line(10) == "x" * (1 << 20)
+        assert [pipe.line(10), pipe.line(5)] == ["next", None]
+    with running("head -c 2500000 /dev/zero | tr '\\0' x") as pipe:
+        assert [len(pipe.line(10) or ""), pipe.line(5)] == [1 << 20, None]
 
 
 def test_no_line_in_time_is_a_time_limit_and_no_loss() -> None:
@@ -69,13 +71,19 @@ def test_no_line_in_time_is_a_time_limit_and_no_loss() -> None:
         assert pipe.line(5) == "late"
 
 
-def test_more_lines_than_are_read_wait_outside_of_our_memory() -> None:
-    with running("exec yes") as pipe:
+@pytest.mark.parametrize(
+    ("script", "most"),
+    [("exec yes", 17_000), ("exec yes $(printf %0100000d)", 170)],
+    ids=["short", "long"],
+)
+def test_more_than_is_read_waits_outside_of_our_memory(script: str, most: int) -> None:
+    with running(script) as pipe:
         deadline = time.monotonic() + 5
         while not pipe._lines.full() and time.monotonic() < deadline:
             time.sleep(0.01)
         assert pipe._lines.full()
-        assert pipe._lines.qsize() == 10_000
+        time.sleep(0.05)
+        assert most / 2 < len(pipe._lines.queue) < most
         os.kill(pipe._process.pid, signal.SIGKILL)
         while pipe.line(5) is not None:
             pass
@@ -84,15 +92,28 @@ def test_more_lines_than_are_read_wait_outside_of_our_memory() -> None:
 def test_errors_are_bounded() -> None:
     with running("head -c 100000 /dev/zero | tr '\\0' e >&2; echo done") as pipe:
         assert pipe.line(5) == "done"
-        assert pipe.wait(5) == 0
-        pipe._readers[1].join(5)
+        assert pipe.line(5) is None
         assert pipe.errors() == "e" * 8192
+
+
+def test_why_it_ended_is_known_when_its_lines_end() -> None:
+    with running("exec >&-; sleep 0.2; echo 'the reason' >&2") as pipe:
+        assert pipe.line(5) is None
+        assert pipe.errors() == "the reason"
+
+
+def test_nobody_waits_for_long_for_errors_of_another() -> None:
+    with running("sleep 3 <&- >&- & echo 'the reason' >&2") as pipe:
+        begin = time.monotonic()
+        assert pipe.line(5) is None
+        assert pipe.errors() == "the reason"
+        assert time.monotonic() - begin < 2.5
 
 
 def test_dockers_remark_on_dns_is_no_error() -> None:
     script = "echo 'WARNING: Localhost DNS setting (--dns=127.0.0.1) may fail' >&2; echo oh >&2"
     with running(script) as pipe:
-        pipe._readers[1].join(5)
+        assert pipe.line(5) is None
         assert pipe.errors() == "oh"
 
 
@@ -110,7 +131,6 @@ def test_a_program_that_goes_on_is_a_time_limit() -> None:
 def test_sending_to_one_that_has_ended_tells_what_it_said() -> None:
     with running("echo 'no such image' >&2; exit 1") as pipe:
         pipe.wait(5)
-        pipe._readers[1].join(5)
         with pytest.raises(Unavailable, match="the container ended: no such image"):
             pipe.send(b"x" * 1_000_000)
 
@@ -186,6 +206,19 @@ class TestHandOver:
     @pytest.mark.parametrize("code", [0, 42, 255])
     def test_its_code_is_given(self, code: int) -> None:
         assert hand_over(["sh", "-c", f"exit {code}"], lambda: None) == code
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+    def test_a_signal_that_ends_it_is_a_code_as_in_a_shell(self, number: signal.Signals) -> None:
+        assert hand_over(["sh", "-c", f"kill -{number.value} $$"], lambda: None) == 128 + number
+
+    def test_meanwhile_is_asked_once_more_when_it_has_ended(self) -> None:
+        def told() -> None:
+            if time.monotonic() - begin > 0.04:
+                raise KeyError
+
+        begin = time.monotonic()
+        with pytest.raises(KeyError):
+            hand_over(["sleep", "0.05"], told)
 
     def test_it_has_our_own_output(self, capfd: pytest.CaptureFixture[str]) -> None:
         hand_over(["sh", "-c", "echo out; echo err >&2"], lambda: None)
