@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
-import platform
+import re
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 import platformdirs
+
+from bottle.errors import Unavailable
+
+_KEY: Final = re.compile(r"[0-9a-f]{16}")
 
 
 def state_folder() -> Path:
@@ -21,10 +26,32 @@ def state_folder() -> Path:
 
 
 def owner_key(folder: Path) -> str:
-    """Give the label of what launchers with this state folder made: they alone may reap it."""
-    machine = Path("/etc/machine-id")
-    name = machine.read_text().strip() if machine.is_file() else platform.node()
-    return hashlib.sha256(f"{name}\0{folder.resolve()}".encode()).hexdigest()[:16]
+    """Give the label of what launchers with this state folder made: they alone may reap it.
+
+    It is random and kept in the folder: launchers that see each other's lock files have the same
+    one. No name of a machine does that, since two containers may share an engine and a name.
+    """
+    path = folder / "owner"
+    if not path.exists():
+        _make_key(path)
+    key = path.read_text(errors="replace")
+    if not _KEY.fullmatch(key):
+        raise Unavailable(f"{path} is damaged", "remove it, and what `docker ps` shows of cb-*")
+    return key
+
+
+def _make_key(path: Path) -> None:
+    """Write a file aside and give it its name when it is whole; the first launcher's counts."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    aside = path.with_name(f"owner-{secrets.token_hex(8)}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "w") as stream:
+            stream.write(secrets.token_hex(8))
+        with suppress(FileExistsError):
+            path.hardlink_to(aside)
+    finally:
+        aside.unlink()
 
 
 @contextmanager

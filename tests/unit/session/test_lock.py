@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
+import shutil
 import stat
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from bottle.errors import Unavailable
 from bottle.session import lock
 
 SESSION = "0123456789ab"
@@ -117,18 +121,33 @@ def test_the_state_folder_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert lock.state_folder() == folder
 
 
-def test_owners_differ_by_state_folder(tmp_path: Path) -> None:
+def test_an_owner_is_a_state_folder(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
-    one.mkdir()
-    assert lock.owner_key(one) == lock.owner_key(tmp_path / "other" / ".." / "one")
-    assert lock.owner_key(one) != lock.owner_key(other)
-    assert len(lock.owner_key(one)) == 16
+    key = lock.owner_key(one)
+    assert re.fullmatch(r"[0-9a-f]{16}", key)
+    assert lock.owner_key(other / ".." / "one") == key
+    assert lock.owner_key(other) != key
+    (entry,) = one.iterdir()
+    assert stat.S_IMODE(entry.stat().st_mode) == 0o600
 
 
-def test_owners_differ_by_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "is_file", lambda _: False)
-    keys = []
-    for name in ("here", "there"):
-        monkeypatch.setattr("platform.node", lambda name=name: name)
-        keys.append(lock.owner_key(tmp_path))
-    assert keys[0] != keys[1]
+def test_owners_with_the_same_path_and_machine_differ(tmp_path: Path) -> None:
+    """As in two containers that share an engine: each has a folder of that name."""
+    keys = set()
+    for _ in range(2):
+        keys.add(lock.owner_key(tmp_path / "state"))
+        shutil.rmtree(tmp_path / "state")
+    assert len(keys) == 2
+
+
+def test_launchers_that_begin_together_have_one_owner(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(16) as together:
+        assert len(set(together.map(lock.owner_key, [tmp_path] * 64))) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["owner"]
+
+
+@pytest.mark.parametrize("text", ["", "0123456789abcde", "0123456789ABCDEF", "x" * 16])
+def test_a_damaged_owner_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "owner").write_text(text)
+    with pytest.raises(Unavailable, match="damaged"):
+        lock.owner_key(tmp_path)
