@@ -53,6 +53,7 @@ _FIXED_FLAGS: Final = (
     "--security-opt=no-new-privileges",
     "--read-only",
     "--ipc=private",
+    "--cgroupns=private",
     "--log-driver=none",
     "--no-healthcheck",
     "--restart=no",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address
 from typing import Any, Final
 
 from bottle.core.plan import Plan
@@ -26,10 +27,13 @@ _REFUSED: Final[Mapping[str, tuple[str, ...]]] = {
 _NOT_OF_GVISOR: Final = frozenset(("low_port",))
 """gVisor lets every port be bound, on a loopback that nobody outside its own network stack sees."""
 
-_SYSTEM_TYPES: Final = frozenset(
-    ("proc", "sysfs", "tmpfs", "devpts", "devtmpfs", "mqueue", "cgroup", "cgroup2", "dev")
-)
-_SYSTEM_PLACES: Final = ("/proc", "/sys", "/dev")
+_DEVICE_PLACES: Final[Mapping[str, tuple[str, ...]]] = {
+    "/dev": ("tmpfs", "dev"),
+    "/dev/pts": ("devpts",),
+    "/dev/mqueue": ("mqueue",),
+    "/dev/shm": ("tmpfs",),  # noqa: S108  # a place in the bottle
+}
+_CGROUPS: Final = ("cgroup", "cgroup2")
 _HANDED_FILES: Final = frozenset(("/etc/resolv.conf", "/etc/hostname", "/etc/hosts"))
 
 Observed = Mapping[str, Any]
@@ -41,7 +45,7 @@ def differences(plan: Plan, observed: Observed) -> tuple[Difference, ...]:
         *_powers(plan, observed),
         *_refusals(plan, observed),
         *_mounts(plan, observed),
-        *_network(observed),
+        *_network(plan, observed),
         *_kernel(plan, observed),
     ]
     subject = plan.keeper.name
@@ -65,11 +69,14 @@ def _powers(plan: Plan, observed: Observed) -> Iterator[_Row]:
     extra = set(own.get("Groups", "").split()) - {str(plan.slot.agent_uid)}
     if extra:
         yield "agent Groups", "none", " ".join(sorted(extra))
-    for name, value in {"Uid": keeper, "CapEff": "0" * 16}.items():
+    if plan.bottle.runtime == "runc" and own.get("Seccomp") != "2":
+        yield "agent Seccomp", "2", own.get("Seccomp", "unknown")
+    bare = {"NoNewPrivs": "1", **dict.fromkeys(_NO_POWERS, "0" * 16)}
+    # the agent has a filter of its own besides; PID 1 has the engine's alone
+    engine_filter = {"Seccomp": "2"} if plan.bottle.runtime == "runc" else {}
+    for name, value in {"Uid": keeper, "Gid": keeper, **bare, **engine_filter}.items():
         if first.get(name) != value:
             yield f"PID 1 {name}", value, first.get(name, "unknown")
-    if plan.bottle.runtime == "runc" and own.get("Seccomp") != "2":
-        yield "agent Seccomp", "2 (the engine's filter)", own.get("Seccomp", "unknown")
 
 
 def _refusals(plan: Plan, observed: Observed) -> Iterator[_Row]:
@@ -93,18 +100,29 @@ def _mounts(plan: Plan, observed: Observed) -> Iterator[_Row]:
         if kind != "tmpfs" or not wanted <= options:
             yield f"mount {path}", f"tmpfs {','.join(sorted(wanted))}", f"{kind} {sorted(options)}"
     for path, (kind, options) in places.items():
-        if path != "/" and path not in planned and not _is_systems(path, kind, options):
+        is_ours = path == "/" or path in planned
+        if not is_ours and not _is_systems(plan.bottle.runtime, path, kind, options):
             yield f"mount {path}", "nothing", f"{kind} {','.join(sorted(options))}"
 
 
-def _is_systems(path: str, kind: str, options: set[str]) -> bool:
+def _is_systems(runtime: str, path: str, kind: str, options: set[str]) -> bool:
+    """Judge a mount that no plan names: what every container has, read-only where it tells."""
+    if path in _DEVICE_PLACES:
+        return kind in _DEVICE_PLACES[path]
     if path in _HANDED_FILES:
         return "ro" in options
-    below = any(path == place or path.startswith(place + "/") for place in _SYSTEM_PLACES)
-    return below and kind in _SYSTEM_TYPES
+    if path == "/proc":
+        return kind == "proc"
+    if path.startswith("/proc/"):
+        return kind == "tmpfs" or (kind == "proc" and "ro" in options)
+    if path == "/sys" or path.startswith("/sys/"):
+        # under gVisor these are its own, and lead to nothing of the host
+        is_own = runtime == "runsc" and kind in _CGROUPS
+        return kind == "tmpfs" or is_own or (kind in ("sysfs", *_CGROUPS) and "ro" in options)
+    return False
 
 
-def _network(observed: Observed) -> Iterator[_Row]:
+def _network(plan: Plan, observed: Observed) -> Iterator[_Row]:
     devices = set(observed["interfaces"]) - _FALLBACK_DEVICES
     if devices != {"lo", "eth0"}:
         yield "network devices", "lo eth0", " ".join(sorted(devices))
@@ -115,6 +133,16 @@ def _network(observed: Observed) -> Iterator[_Row]:
     servers = [ln.split()[1] for ln in observed["resolver"].splitlines() if ln[:10] == "nameserver"]
     if not set(servers) <= {"127.0.0.1", "127.0.0.11"}:
         yield "resolver", "none that answers", " ".join(servers)
+
+    gateways = {"00000000", _as_route(plan.slot.inside[1])}
+    for route in (line.split() for line in observed["routes"].splitlines()[1:] if line.strip()):
+        if len(route) < 3 or route[0] != "eth0" or route[2] not in gateways:
+            yield "route", "eth0, by no gateway that anybody holds", " ".join(route)
+
+
+def _as_route(address: IPv4Address) -> str:
+    """Write an address as /proc/net/route does on the machines that images are built for."""
+    return address.packed[::-1].hex().upper()
 
 
 def _kernel(plan: Plan, observed: Observed) -> Iterator[_Row]:

@@ -19,6 +19,8 @@ LABEL: Final = "claude-bottle"
 OWNER_LABEL: Final = "claude-bottle.owner"
 PROXY_PORT: Final = 8080
 _MIB: Final = 1024 * 1024
+_SIDECAR: Final = 2
+"""Its place on both networks."""
 _PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 
 API_HOST: Final = "api.anthropic.com"
@@ -64,6 +66,8 @@ class Attachment:
 
     network: str
     address: str
+    gateway: str
+    """The first address of the subnet; nobody holds it on an inhibited bridge."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,13 +248,14 @@ def _networks(host: Host, *, closed: bool) -> tuple[NetworkPlan, NetworkPlan]:
     return inside, outside
 
 
-def _address(network: ipaddress.IPv4Network, place: int) -> str:
-    return str(network[place])
+def _place(network: NetworkPlan, number: int) -> Attachment:
+    subnet = ipaddress.IPv4Network(network.subnet)
+    return Attachment(network=network.name, address=str(subnet[number]), gateway=str(subnet[1]))
 
 
 def _keeper(host: Host, bottle: Bottle, inside: NetworkPlan) -> ContainerPlan:
     slot = host.slot
-    proxy = f"http://{_address(slot.inside, 2)}:{PROXY_PORT}"
+    proxy = f"http://{slot.inside[_SIDECAR]}:{PROXY_PORT}"
     return ContainerPlan(
         name=f"cb-{host.session}-agent",
         role="agent",
@@ -259,7 +264,7 @@ def _keeper(host: Host, bottle: Bottle, inside: NetworkPlan) -> ContainerPlan:
         runtime=bottle.runtime,
         uid=slot.keeper_uid,
         command=("tini", "--", "/opt/bottle/hold"),
-        attachments=(Attachment(network=inside.name, address=_address(slot.inside, 3)),),
+        attachments=(_place(inside, 3),),
         labels=labels(host),
         tmpfs=_agent_tmpfs(slot),
         environment=_agent_environment(proxy),
@@ -329,10 +334,7 @@ def _sidecar(host: Host, inside: NetworkPlan, outside: NetworkPlan) -> Container
         runtime="runc",
         uid=slot.sidecar_uid,
         command=("tini", "--", "/opt/sidecar/start"),
-        attachments=(
-            Attachment(network=outside.name, address=_address(slot.outside, 2)),
-            Attachment(network=inside.name, address=_address(slot.inside, 2)),
-        ),
+        attachments=(_place(outside, _SIDECAR), _place(inside, _SIDECAR)),
         labels=labels(host),
         environment={"PATH": _PATH},
         tmpfs=(Tmpfs(path="/run/sidecar", mib=8, uid=slot.sidecar_uid),),
@@ -352,7 +354,7 @@ def _standin(host: Host, outside: NetworkPlan) -> ContainerPlan:
         runtime="runc",
         uid=slot.standin_uid,
         command=("tini", "--", "/opt/standin/start"),
-        attachments=(Attachment(network=outside.name, address=_address(slot.outside, 3)),),
+        attachments=(_place(outside, 3),),
         labels=labels(host),
         environment={"PATH": _PATH},
         tmpfs=(Tmpfs(path="/run/standin", mib=8, uid=slot.standin_uid),),

@@ -6,6 +6,7 @@ Every field counts. One that neither the plan nor this module knows passes while
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,9 +22,9 @@ _VOLATILE: Final = re.compile(
     r"Id|Created|Path|Args|State\.(Pid|StartedAt|FinishedAt|Status|Running)|Image|ResolvConfPath"
     r"|HostnamePath|HostsPath|LogPath|Driver|Platform|ExecIDs|GraphDriver(\..*)?|Storage(\..*)?"
     r"|AppArmorProfile|ProcessLabel|MountLabel|ImageManifestDescriptor(\..*)?"
-    r"|HostConfig\.(ConsoleSize|CgroupnsMode|Isolation|MemorySwappiness|OomKillDisable)"
+    r"|HostConfig\.ConsoleSize"
     r"|NetworkSettings\.(SandboxID|SandboxKey)|Config\.(Cmd|WorkingDir|StopSignal)"
-    r"|NetworkSettings\.Networks\.[^.]+\.(Aliases|NetworkID|EndpointID|Gateway|MacAddress|DNSNames"
+    r"|NetworkSettings\.Networks\.[^.]+\.(Aliases|NetworkID|EndpointID|MacAddress|DNSNames"
     r"|IPPrefixLen)"
     r"|Containers\..*|Created|Scope|IPAM\.Driver|Status(\..*)?"
 )
@@ -54,6 +55,12 @@ class _AtLeast(frozenset[str]):
     """A list that must hold these members and may hold more of its kind."""
 
 
+class _Gateway(str):
+    """The first address of a subnet, which engines give to its bridge, or none."""
+
+    __slots__ = ()
+
+
 Wanted = Mapping[str, object]
 
 
@@ -82,6 +89,7 @@ def _host_config(plan: ContainerPlan) -> Wanted:
         "Dns": list(plan.dns),
         "DnsOptions": list(plan.dns_options),
         "IpcMode": "private",
+        "CgroupnsMode": "private",
         "ReadonlyRootfs": True,
         "SecurityOpt": ["no-new-privileges"],
         "ShmSize": _SHARED_MEMORY,
@@ -123,6 +131,7 @@ def _attachments(plan: ContainerPlan) -> Wanted:
         path = f"NetworkSettings.Networks.{place.network}"
         found[f"{path}.IPAMConfig.IPv4Address"] = place.address
         found[f"{path}.IPAddress"] = place.address
+        found[f"{path}.Gateway"] = _Gateway(place.gateway)
     return found
 
 
@@ -182,16 +191,21 @@ def diff(
     )
 
 
-def strangers(
+def membership(
     plan: Plan, network: NetworkPlan, observed: Mapping[str, object]
 ) -> tuple[Difference, ...]:
-    """Name the containers on a network of the bottle that are no members of its plan."""
+    """Compare who is on a running bottle's network with its plan: no stranger, and nobody missing.
+
+    That the planned members are listed shows that the report tells of members at all.
+    """
     present = observed.get("Containers")
-    names = {str(m.get("Name")) for m in present.values()} if isinstance(present, dict) else set()
-    allowed = members(plan, network)
-    return tuple(
-        Difference(subject=network.name, field="Containers", wanted="members of the plan", found=n)
-        for n in sorted(names - allowed)
+    found = {str(m.get("Name")) for m in present.values()} if isinstance(present, dict) else set()
+    wanted = members(plan, network)
+    if found == wanted:
+        return ()
+    shown = (", ".join(sorted(names)) or "nobody" for names in (wanted, found))
+    return (
+        Difference(subject=network.name, field="Containers", wanted=next(shown), found=next(shown)),
     )
 
 
@@ -205,6 +219,8 @@ def _passes(path: str, wanted: Wanted, found: object) -> bool:
 def _equal(wanted: object, found: object) -> bool:
     if isinstance(wanted, _AtLeast):
         return isinstance(found, list) and wanted <= set(found)
+    if isinstance(wanted, _Gateway):
+        return not found or wanted == found
     if isinstance(wanted, _Subnet):
         return _is_only(wanted, found)
     if isinstance(wanted, _Members):
@@ -215,7 +231,12 @@ def _equal(wanted: object, found: object) -> bool:
 def _is_only(subnet: str, found: object) -> bool:
     if not isinstance(found, list) or len(found) != 1 or not isinstance(found[0], dict):
         return False
-    return found[0].get("Subnet") == subnet and found[0].keys() <= {"Subnet", "Gateway"}
+    gateway = str(ipaddress.IPv4Network(subnet)[1])
+    return (
+        found[0].get("Subnet") == subnet
+        and found[0].get("Gateway", gateway) == gateway
+        and found[0].keys() <= {"Subnet", "Gateway"}
+    )
 
 
 def _leaves(value: object, path: str) -> Iterator[tuple[str, object]]:

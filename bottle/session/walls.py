@@ -101,7 +101,7 @@ def _reported(engine: Engine, plan: Plan) -> list[Difference]:
     for network in plan.networks:
         seen = engine.inspect_network(network.name)
         found += posture.diff(network.name, posture.of_network(network), seen)
-        found += posture.strangers(plan, network, seen)
+        found += posture.membership(plan, network, seen)
     for container in plan.containers:
         found += _reported_container(engine, plan, container)
     return found

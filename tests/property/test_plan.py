@@ -36,6 +36,7 @@ ALLOWED_FLAGS = frozenset(
         "--security-opt",
         "--read-only",
         "--ipc",
+        "--cgroupns",
         "--log-driver",
         "--no-healthcheck",
         "--restart",
@@ -87,6 +88,7 @@ class TestWalls:
                 ("--security-opt", "no-new-privileges"),
                 ("--read-only", ""),
                 ("--ipc", "private"),
+                ("--cgroupns", "private"),
                 ("--log-driver", "none"),
                 ("--pull", "never"),
             ):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from bottle.core import plan as planning
 from bottle.core.manifest import parse
-from bottle.core.plan import API_HOST, Attachment, ContainerPlan, Host, Plan
+from bottle.core.plan import API_HOST, ContainerPlan, Host, Plan
 from bottle.core.slot import SLOTS, Slot
 from bottle.engine.docker import DockerEngine
 from bottle.engine.port import Attached, Completed, SubnetTaken
@@ -50,7 +50,7 @@ class Ground:
             name=f"cb-{self.plan.session}-neighbour",
             image=self.plan.images["standin"],
             command=("tini", "--", "sleep", "3600"),
-            attachments=(Attachment(network=place.network, address=place.address),),
+            attachments=(place,),
         )
 
     def execute(

@@ -14,6 +14,7 @@ CODES = {
     "ManifestMissing": 66,
     "Unavailable": 69,
     "WallDiffers": 70,
+    "NotRemoved": 70,
     "Refused": 77,
     "SecretMissing": 78,
     "TimeLimit": 124,

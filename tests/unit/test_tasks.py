@@ -24,7 +24,7 @@ from bottle import errors
 from bottle.core.secret import TOKEN
 from bottle.engine.docker import DockerEngine
 from bottle.engine.port import Labelled
-from bottle.errors import BottleError, ManifestError, Problem
+from bottle.errors import BottleError, ManifestError, NotRemoved, Problem
 from bottle.provision import images
 from bottle.provision import setup as provisioning
 from bottle.session import lock, reaper, run
@@ -224,7 +224,7 @@ def commands(context: MockContext) -> list[str]:
 
 def failures() -> list[BottleError]:
     kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, BottleError)]
-    made = [k("it happened", "do this") for k in kinds if k is not ManifestError]
+    made = [k("it happened", "do this") for k in kinds if k not in (ManifestError, NotRemoved)]
     problem = Problem(path="a.b", found="x", wanted="y")
     return [*made, ManifestError((problem,)), Interrupted(1), Interrupted(15)]
 

@@ -15,6 +15,11 @@ KERNELS = {
     "runc": ("Linux version 6.1.0-22-amd64 (gcc-12)", "6.1.0-22-amd64"),
     "runsc": ("Linux version 4.4.0 #1 SMP Sun Jan 10 15:06:54 PST 2016", "4.19.0-gvisor"),
 }
+ROUTES = (
+    "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
+    "eth0\t00000000\tE100E70A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+    "eth0\tE000E70A\t00000000\t0001\t0\t0\t0\tF0FFFFFF\t0\t0\t0\n"
+)
 TMPFS = "rw,nosuid,nodev,noexec,relatime,size=65536k"
 
 
@@ -35,7 +40,13 @@ def observed(runtime: str = "runc") -> dict[str, Any]:
             "Seccomp": "2" if runtime == "runc" else "0",
             **NO_POWERS,
         },
-        "first": {"Uid": users(60129), "Gid": users(60129), **NO_POWERS},
+        "first": {
+            "Uid": users(60129),
+            "Gid": users(60129),
+            "NoNewPrivs": "1",
+            "Seccomp": "2" if runtime == "runc" else "0",
+            **NO_POWERS,
+        },
         "mounts": [
             ["/", "overlay", "ro,relatime,lowerdir=x"],
             ["/proc", "proc", "rw,nosuid,nodev,noexec"],
@@ -56,6 +67,7 @@ def observed(runtime: str = "runc") -> dict[str, Any]:
             ["/etc/ssl/certs", "tmpfs", TMPFS],
         ],
         "interfaces": ["eth0", "lo"],
+        "routes": ROUTES,
         "ipv6": "ENOENT",
         "resolver": "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
         "kernel": version,
@@ -90,8 +102,8 @@ def test_each_power_of_the_agent_counts(name: str, value: str | None) -> None:
     assert rows(seen) == [(f"agent {name}", value or "unknown")]
 
 
-@pytest.mark.parametrize("name", ["Uid", "CapEff"])
-def test_pid_1_has_its_own_user_and_no_powers(name: str) -> None:
+@pytest.mark.parametrize("name", ["Uid", "Gid", "NoNewPrivs", "Seccomp", *NO_POWERS])
+def test_pid_1_has_its_own_user_the_engines_filter_and_no_powers(name: str) -> None:
     seen = observed()
     seen["first"][name] = "x"
     assert rows(seen) == [(f"PID 1 {name}", "x")]
@@ -140,6 +152,14 @@ def test_dockers_socket_is_absent() -> None:
         ("/proc/x", "ext4", "ro"),
         ("/devices", "tmpfs", "rw"),
         ("/sys/fs/extra", "overlay", "ro"),
+        ("/sys", "sysfs", "rw,nosuid"),
+        ("/sys/fs/cgroup", "cgroup2", "rw"),
+        ("/sys/fs/cgroup/memory", "cgroup", "rw,memory"),
+        ("/proc", "ext4", "rw"),
+        ("/proc/sys", "proc", "rw,nosuid"),
+        ("/dev", "devtmpfs", "rw,nosuid"),
+        ("/dev/host", "tmpfs", "rw"),
+        ("/dev/shm", "ext4", "rw"),
     ],
 )
 def test_a_mount_that_is_not_planned_is_named(path: str, kind: str, options: str) -> None:
@@ -174,6 +194,34 @@ def test_there_is_one_network_device(devices: list[str], found: str | None) -> N
     seen = observed()
     seen["interfaces"] = devices
     assert rows(seen) == ([("network devices", found)] if found else [])
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        "eth1 00000000 00000000 0001",
+        "eth0 00000000 E200E70A 0003",
+        "eth0 0000000A 0101A8C0 0003",
+        "eth0",
+    ],
+)
+def test_every_route_stays_on_the_one_network(route: str) -> None:
+    seen = observed()
+    seen["routes"] = ROUTES + route.replace(" ", "\t") + "\n"
+    assert rows(seen) == [("route", route)]
+
+
+def test_a_bottle_without_a_default_route_is_as_good() -> None:
+    seen = observed()
+    seen["routes"] = "".join(ROUTES.splitlines(keepends=True)[::2])
+    assert rows(seen) == []
+
+
+def test_gvisor_shows_its_own_control_groups() -> None:
+    row = ["/sys/fs/cgroup/memory", "cgroup", "rw,memory"]
+    seen = observed("runsc")
+    seen["mounts"].append(row)
+    assert rows(seen, "runsc") == []
 
 
 LOOPBACK = "0" * 31 + "1 01 80 10 80       lo\n"

@@ -63,6 +63,8 @@ class Witnesses(FakeEngine):
         (network,) = (n for n in self.plan.networks if n.name == name)
         report = reported(posture.of_network(network))
         report["IPAM.Config"] = [{"Subnet": network.subnet}]
+        present = sorted(posture.members(self.plan, network))
+        report["Containers"] = {f"{number}": {"Name": n} for number, n in enumerate(present)}
         return {**report, **self.changed.get(name, {})}
 
     def start_once(self, image: str, command: Any, flags: Any) -> FakePipe:
