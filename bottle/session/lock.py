@@ -46,7 +46,7 @@ def _make_key(path: Path) -> None:
     aside = path.with_name(f"owner-{secrets.token_hex(8)}")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        with open(descriptor, "w") as stream:
+        with os.fdopen(descriptor, "w") as stream:
             stream.write(secrets.token_hex(8))
         with suppress(FileExistsError):
             path.hardlink_to(aside)
