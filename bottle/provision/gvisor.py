@@ -37,6 +37,7 @@ def works(engine: Engine, runtime: str = RUNTIME) -> None:
         reasons = doubts(said, _command_line(pid))
     finally:
         attached.end()
+        engine.remove([name], [])  # where its process never began, nothing else ends it
     if reasons:
         raise Unavailable(f"the runtime {runtime} is not gVisor: {'; '.join(reasons)}", _REMEDY)
 

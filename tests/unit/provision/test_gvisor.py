@@ -61,20 +61,31 @@ class FakeEngine:
         self, told: Told, *, desktop: bool = False, runtimes: tuple[str, ...] = ("runsc",)
     ):
         self.told = told
+        self.name = ""
+        self.removed: list[str] = []
         self._facts = SimpleNamespace(desktop=desktop, runtimes=dict.fromkeys(runtimes, "/x"))
 
     def facts(self) -> Any:
         return self._facts
 
-    def start_once(self, *_: Any) -> Told:
+    def start_once(self, _image: str, _words: Any, flags: tuple[str, ...]) -> Told:
+        self.name = flags[0].removeprefix("--name=")
         return self.told
+
+    def remove(self, containers: list[str], networks: list[str]) -> None:
+        assert (self.told.ended, networks) == (True, [])
+        self.removed += containers
 
     def inspect_container(self, _: str) -> Any:
         return {"State": {"Pid": 1}}
 
 
 def _works(engine: FakeEngine) -> None:
-    gvisor.works(cast("Engine", engine))
+    """Hold a trial; whatever comes of it, its container is gone."""
+    try:
+        gvisor.works(cast("Engine", engine))
+    finally:
+        assert engine.removed == ([engine.name] if engine.name else [])
 
 
 def test_it_works_when_container_and_host_agree(monkeypatch: pytest.MonkeyPatch) -> None:
