@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -22,6 +24,7 @@ _KEPT: Final = (
     *("SSL_CERT_FILE", "SSL_CERT_DIR"),
 )
 _OURS: Final = "CLAUDE_BOTTLE_"
+_GRACE: Final = 5.0
 
 
 class Machine(Protocol):
@@ -67,13 +70,18 @@ class Machine(Protocol):
         """Run a program to its end; raise Unavailable when it is missing, TimeLimit when late."""
 
 
+def _at_terminal() -> bool:
+    """A standard input that was closed before we began is None, and nobody can answer there."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 @dataclass(frozen=True)
 class ThisMachine:
     """Implements Machine on the computer that we run on."""
 
     system: str = field(default_factory=platform.system)
     root: bool = field(default_factory=lambda: os.geteuid() == 0)
-    terminal: bool = field(default_factory=sys.stdin.isatty)
+    terminal: bool = field(default_factory=_at_terminal)
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
 
     def find(self, program: str) -> str | None:
@@ -110,19 +118,46 @@ class ThisMachine:
         program = self.find(words[0])
         if program is None:
             raise Unavailable(f"the program {words[0]} is missing")
+        with subprocess.Popen(
+            [program, *words[1:]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(given),
+            cwd=folder,
+            start_new_session=not _may_prompt(words),  # ^C at the terminal is for us to pass on
+        ) as process:
+            try:
+                output, errors = process.communicate(stdin, seconds)
+            except subprocess.TimeoutExpired:
+                _end(process)
+                raise TimeLimit(f"{words[0]} took longer than {seconds:g} s") from None
+            except BaseException:
+                _end(process)
+                raise
+        return Completed(code=process.returncode, output=output, errors=errors)
+
+
+def _may_prompt(words: Sequence[str]) -> bool:
+    """A sudo that may ask for a password needs the terminal that a new session takes away."""
+    return words[0] == "sudo" and "--non-interactive" not in words
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a program to end, so that it can end what it started; after a while, insist."""
+    with suppress(PermissionError):  # root's: it hears of it by sudo, or goes on to its end
+        process.terminate()
         try:
-            done = subprocess.run(
-                [program, *words[1:]],
-                input=stdin,
-                capture_output=True,
-                timeout=seconds,
-                env=dict(given),
-                cwd=folder,
-                check=False,
-            )
+            process.wait(_GRACE)
         except subprocess.TimeoutExpired:
-            raise TimeLimit(f"{words[0]} took longer than {seconds:g} s") from None
-        return Completed(code=done.returncode, output=done.stdout, errors=done.stderr)
+            _kill(process)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if os.getpgid(process.pid) == process.pid:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 def without_ours(environment: Mapping[str, str]) -> dict[str, str]:
