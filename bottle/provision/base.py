@@ -47,11 +47,12 @@ def current(engine: Engine) -> Base | None:
     return Base(identity=image.identity, source=source) if image and source else None
 
 
-def renew(engine: Engine, machine: Machine, progress: Progress) -> Base:
+def renew(engine: Engine, machine: Machine, progress: Progress, *, install: bool = False) -> Base:
     """Make the base image and download its packages; raise Unavailable when no way works.
 
     The published image is preferred; where it or its packages cannot be had, Debian is
-    bootstrapped by this machine's own mmdebstrap.
+    bootstrapped by this machine's own mmdebstrap. Only with `install`, which is for a set-up that
+    announced it, is that installed where it is missing.
     """
     try:
         return _pulled(engine, progress)
@@ -63,6 +64,7 @@ def renew(engine: Engine, machine: Machine, progress: Progress) -> Base:
             f"{_PUBLISHED} could not be pulled: {pulling.happened}",
             "give the Docker engine a way to its registry, then run this again",
         )
+    _require_mmdebstrap(machine, progress, install=install)
     return _bootstrapped(engine, machine, progress)
 
 
@@ -99,7 +101,6 @@ def _downloaded(engine: Engine) -> bytes:
 
 
 def _bootstrapped(engine: Engine, machine: Machine, progress: Progress) -> Base:
-    _require_mmdebstrap(machine, progress)
     with cache.workspace(cache.folder()) as room:
         archive = room / "base.tar"
         with lively(progress, "bootstrap Debian and download packages (mmdebstrap)"):
@@ -115,12 +116,17 @@ def _bootstrapped(engine: Engine, machine: Machine, progress: Progress) -> Base:
     return base
 
 
-def _require_mmdebstrap(machine: Machine, progress: Progress) -> None:
+def _require_mmdebstrap(machine: Machine, progress: Progress, *, install: bool) -> None:
     wanted = ["mmdebstrap"] if machine.find("mmdebstrap") is None else []
     if not machine.exists("/usr/share/keyrings/debian-archive-keyring.gpg"):
         wanted.append("debian-archive-keyring")
     if not machine.root and machine.find("newuidmap") is None:
         wanted.append("uidmap")
+    if wanted and not install:
+        raise Unavailable(
+            f"{' '.join(wanted)}: missing here, and Debian cannot be bootstrapped without",
+            "run ./setup, which installs them where images are missing, or install them yourself",
+        )
     if wanted:
         apt.install(machine, progress, wanted, apt.update(machine, progress))
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
 
 from bottle.engine.port import Engine
-from bottle.errors import Unavailable, UsageError
+from bottle.errors import Unavailable
 from bottle.provision import base as bases
 from bottle.provision import cache, claude, recipes, wheels
 from bottle.provision.base import Base
@@ -29,16 +28,12 @@ class ImagesDiffer(Unavailable):
     """An image is missing, or made of something else than the recipes say now."""
 
 
-_NAMES: Final = tuple(recipe.name for recipe in RECIPES)
-
-
-def outdated(engine: Engine, only: Collection[str] | None = None) -> tuple[Recipe, ...]:
+def outdated(engine: Engine) -> tuple[Recipe, ...]:
     """Give the images that are missing or made of something else than the recipes say now."""
     base = bases.current(engine)
-    wanted = _wanted(only)
     if base is None:
-        return wanted
-    return tuple(recipe for recipe in wanted if not _is_current(engine, recipe, base))
+        return RECIPES
+    return tuple(recipe for recipe in RECIPES if not _is_current(engine, recipe, base))
 
 
 def present(engine: Engine) -> Mapping[str, str]:
@@ -68,23 +63,23 @@ def build(
     progress: Progress,
     pull: bool = False,
     fresh: bool = False,
-    only: Collection[str] | None = None,
+    install: bool = False,
     machine: Machine | None = None,
 ) -> tuple[str, ...]:
     """Build what changed and give the names of it; raise Unavailable with what to do.
 
     `pull` renews the base image and the Debian packages, `fresh` builds all without cached
-    layers, `only` names the images to look at.
+    layers, `install` lets packages be installed on this machine where that is the only way.
     """
     here = machine or ThisMachine()
     with cache.alone(cache.folder()):
-        stale = _wanted(only) if pull or fresh else outdated(engine, only)
+        stale = RECIPES if pull or fresh else outdated(engine)
         if not stale:
             return ()
         base = None if pull else bases.current(engine)
         if base is None or not cache.sealed(base.debs):
-            base = bases.renew(engine, here, progress)
-            stale = _wanted(only)
+            base = bases.renew(engine, here, progress, install=install)
+            stale = RECIPES
         for recipe in stale:
             _build(engine, here, progress, recipe, base, fresh=fresh)
         _remove_leftovers(here)
@@ -101,15 +96,6 @@ def rebuild(engine: Engine, progress: Progress, machine: Machine | None = None) 
         raise Unavailable("the images are not built yet", "run ./setup")
     progress.say("the images are missing or out of date: they are built first")
     build(engine, progress, machine=machine)
-
-
-def _wanted(only: Collection[str] | None) -> tuple[Recipe, ...]:
-    unknown = set(only or ()) - set(_NAMES)
-    if unknown:
-        raise UsageError(
-            f"no image is called {sorted(unknown)[0]!r}", f"known: {', '.join(_NAMES)}"
-        )
-    return tuple(recipe for recipe in RECIPES if only is None or recipe.name in only)
 
 
 def _is_current(engine: Engine, recipe: Recipe, base: Base) -> bool:

@@ -66,7 +66,7 @@ def _changes(
 
 
 def _fill(engine: Engine, machine: Machine, progress: Progress, *, with_gvisor: bool) -> None:
-    images.build(engine, progress, machine=machine)
+    images.build(engine, progress, install=True, machine=machine)
     if not hostrule.present(engine):
         with progress.step("set the host rule"):
             hostrule.insert(engine)

@@ -36,10 +36,18 @@ def test_what_bootstrapping_needs_is_installed_first(root: bool) -> None:
     machine.when("mmdebstrap --variant", done(errors="no mirror answers", code=1))
     progress = FakeProgress()
     with pytest.raises(Unavailable, match="no mirror answers"):
-        base.renew(cast("Engine", Offline()), machine, progress)
+        base.renew(cast("Engine", Offline()), machine, progress, install=True)
     install = next(line for line in machine.lines if " install " in line)
     wanted = "--no-install-recommends mmdebstrap debian-archive-keyring"
     assert install.endswith(wanted + " uidmap" * (not root))
+
+
+def test_nothing_is_installed_that_was_not_announced() -> None:
+    machine = FakeMachine(root=False, programs={"apt-get", "sudo", "mmdebstrap"})
+    with pytest.raises(Unavailable, match="debian-archive-keyring uidmap: missing") as error:
+        base.renew(cast("Engine", Offline()), machine, FakeProgress())
+    assert (error.value.code, machine.ran) == (69, [])
+    assert "run ./setup" in error.value.remedy
 
 
 def test_without_apt_the_pull_must_work() -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from bottle.engine.port import Engine, ImageFacts
-from bottle.errors import Unavailable, UsageError
+from bottle.errors import Unavailable
 from bottle.provision import base, cache, images, recipes
 from bottle.provision.recipes import RECIPES, Recipe
 from tests.unit.provision.fakes import FakeMachine, FakeProgress
@@ -66,7 +66,6 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     (folder / "start").chmod(0o700)
     small = (Recipe(name="small", debs="base"),)
     monkeypatch.setattr(images, "RECIPES", small)
-    monkeypatch.setattr(images, "_NAMES", ("small",))
     monkeypatch.setitem(cast("dict[str, Path]", recipes.digest.__kwdefaults__), "root", tmp_path)
     monkeypatch.setattr(recipes.sources, "__defaults__", (tmp_path,))
     with cache.filling(base.Base(identity=BASE_ID, source="x").debs) as debs:
@@ -113,18 +112,14 @@ def test_a_missing_image_is_named(engine: FakeEngine) -> None:
         images.present(cast("Engine", engine))
 
 
-def test_an_unknown_image(engine: FakeEngine) -> None:
-    with pytest.raises(UsageError, match="'big'"):
-        _build(engine, only=["big"])
-
-
 def test_a_package_that_changed_in_the_cache_is_not_used(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     debs = base.Base(identity=BASE_ID, source="x").debs
     (debs / "base" / "tini_1_amd64.deb").write_bytes(b"other")
 
-    def renew(*_: object) -> base.Base:
+    def renew(*_: object, install: bool) -> base.Base:
+        assert not install
         raise Unavailable("fetched anew")
 
     monkeypatch.setattr(base, "renew", renew)

@@ -27,11 +27,15 @@ class Ready:
 def ready(monkeypatch: pytest.MonkeyPatch) -> Ready:
     it = Ready()
 
-    def does(name: str) -> Any:
-        return lambda *_, **__: it.done.append(name)
+    def does(name: str, **wanted: object) -> Any:
+        def do(*_: object, machine: object = None, **named: object) -> None:
+            assert named == wanted
+            it.done.append(name)
+
+        return do
 
     monkeypatch.setattr(images, "outdated", lambda _: () if it.images else RECIPES)
-    monkeypatch.setattr(images, "build", does("images"))
+    monkeypatch.setattr(images, "build", does("images", install=True))
     monkeypatch.setattr(hostrule, "present", lambda _: it.rule)
     monkeypatch.setattr(hostrule, "insert", does("rule"))
     monkeypatch.setattr(runsc, "refuse_elsewhere", lambda *_: None)
