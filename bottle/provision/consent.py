@@ -17,7 +17,7 @@ VALUED: Final = {
     ),
 }
 """Task to those of its flags whose value is the next word; "" is what stands before any task."""
-TASKS: Final = frozenset({"build", "reap", "setup", "start", "test", "verify-isolation"})
+TASKS: Final = frozenset({"build", "reap", "setup", "start", "test"})
 
 
 def consented(words: Sequence[str], valued: Mapping[str, Collection[str]] = VALUED) -> bool:

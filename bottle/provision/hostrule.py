@@ -43,7 +43,6 @@ table inet claude_bottle {
 REPLACE: Final = f"add table inet claude_bottle\ndelete table inet claude_bottle\n{TABLE}"
 """One transaction for `nft -f -`: there is no moment without the rule."""
 LIST: Final = ("-j", "list", "table", "inet", "claude_bottle")
-_REMOVE: Final = "add table inet claude_bottle\ndelete table inet claude_bottle\n"
 
 _EXPECTED: Final = [
     {"table": {"family": "inet", "name": "claude_bottle"}},
@@ -114,11 +113,6 @@ def insert(engine: Engine) -> None:
             f"the host rule could not be set: {done.errors.decode(errors='replace').strip()}",
             "the engine's kernel needs nf_tables; without this rule no bottle starts",
         )
-
-
-def remove(engine: Engine) -> None:
-    """Take the table away; no error when it is not there."""
-    _nft(engine, ("-f", "-"), _REMOVE.encode())
 
 
 def _nft(engine: Engine, words: tuple[str, ...], stdin: bytes = b"") -> Completed:
