@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -17,15 +18,17 @@ from bottle.core.plan import ContainerPlan, Plan
 from bottle.core.slot import SLOTS, Slot
 from bottle.engine.port import Attached, Engine, SubnetTaken
 from bottle.errors import NotRemoved, TimeLimit, Unavailable, WallDiffers
-from bottle.session import lock, reaper
+from bottle.session import audit, lock, reaper
 from bottle.session.audit import Audit
 from bottle.session.contents import Contents
 from bottle.session.signals import Signals
 from bottle.session.walls import Watch, prove
+from bottle.sidecars import mitmproxy
 
 _READY: Final = 30.0
 _GONE: Final = 15.0
 _POLL: Final = 0.05
+LOOK_AT_LOAD: Final = "look at the engine's load, then start again"
 _Result = TypeVar("_Result")
 
 Configure = Callable[[Plan, str | None], bytes]
@@ -155,7 +158,7 @@ class Lifetime:
         pipe = self._open(self.plan.sidecar)
         pipe.send(self._order.sidecar(self.plan, standin.result() if standin else None))
         certificate = _ready(pipe, "sidecar")
-        self.audit.follow("sidecar", pipe)
+        self.audit.follow("sidecar", pipe, mitmproxy.record)
         return certificate
 
     def _standin(self) -> str:
@@ -165,7 +168,7 @@ class Lifetime:
         pipe = self._open(plan)
         pipe.send(configure(self.plan))
         certificate = _ready(pipe, "stand-in")
-        self.audit.follow("standin", pipe)
+        self.audit.follow("standin", pipe, audit.as_is)
         return certificate
 
     def _open(self, plan: ContainerPlan) -> Attached:
@@ -180,7 +183,7 @@ class Lifetime:
 
     def _fill(self, keeper: Attached, archive: bytes) -> None:
         keeper.send(archive)
-        answer = keeper.line(_READY)
+        answer = _first_line(keeper, "bottle's first process")
         if answer != "ready":
             raise WallDiffers(f"the bottle did not take its contents: {keeper.errors()[-500:]}")
 
@@ -191,43 +194,69 @@ class Lifetime:
         """Wait for a step; a signal that came meanwhile ends the wait."""
         while not wait([future], timeout=_POLL).done:
             self._signals.check()
+        self._signals.check()  # a step that failed may have failed of the same ^C
         return future.result()
 
     # -- down
 
     def _take_down(self) -> None:
+        """Do all of it, each part whatever the others come to; the last failure is told."""
         self._stopping.set()
-        for pipe in list(self._pipes):
-            pipe.close()
-        self._pool.shutdown(wait=True)
-        try:
-            if self._watch:
-                self._watch.end()  # its client may not have made its container yet
-            self._remove_all()
-        finally:
-            self.audit.note({"event": "ended"})
+        with ExitStack() as parts:  # from the last to the first
+            parts.push(self._stack)
+            parts.callback(self._end_pipes)
+            parts.callback(self.audit.note, {"event": "ended"})
+            parts.callback(self._remove_all)
+            parts.callback(self._end_watch)
+            parts.callback(self._pool.shutdown, wait=True)
+            for pipe in list(self._pipes):
+                parts.callback(pipe.close)
+
+    def _end_watch(self) -> None:
+        if self._watch:
+            self._watch.end()  # its client may not have made its container yet
+
+    def _end_pipes(self) -> None:
+        with ExitStack() as parts:
             for pipe in self._pipes:
-                pipe.end()
-            self._stack.close()
+                parts.callback(pipe.end)
 
     def _remove_all(self) -> None:
         """Remove by name at once, then look for what is still there; the engine may lag behind."""
-        containers = [c.name for c in self.plan.containers]
-        self._engine.remove(containers, [n.name for n in self.plan.networks])
         deadline = time.monotonic() + _GONE
-        while left := self._engine.labelled(self.plan.session):
+        named = [c.name for c in self.plan.containers], [n.name for n in self.plan.networks]
+        self._try_until(deadline, partial(self._engine.remove, *named))
+        look = partial(self._engine.labelled, self.plan.session)
+        while left := self._try_until(deadline, look):
             if time.monotonic() > deadline:
                 raise NotRemoved([thing.name for thing in left])
             time.sleep(_POLL)
-            reaper.remove(self._engine, left)
+            self._try_until(deadline, partial(reaper.remove, self._engine, left))
+
+    def _try_until(self, deadline: float, action: Callable[[], _Result]) -> _Result:
+        """Ask again while the engine does not answer: a busy one may do so in a moment."""
+        while True:
+            try:
+                return action()
+            except (Unavailable, TimeLimit):
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(_POLL)
+
+
+def _first_line(pipe: Attached, who: str) -> str | None:
+    try:
+        return pipe.line(_READY)
+    except TimeLimit:
+        said = f": {pipe.errors()[-500:]}" if pipe.errors() else ""
+        raise TimeLimit(
+            f"the {who} was not ready within {_READY:g} s{said}", LOOK_AT_LOAD
+        ) from None
 
 
 def _ready(pipe: Attached, who: str) -> str:
     """Read the first line of a sidecar or stand-in: it listens, and this is its certificate."""
-    try:
-        line = pipe.line(_READY)
-    except TimeLimit:
-        line = None
+    line = _first_line(pipe, who)
     try:
         first: dict[str, Any] = json.loads(line or "")
         return str(first["ca"])

@@ -13,7 +13,7 @@ from bottle.core.secret import Value
 from bottle.engine.port import Engine
 from bottle.errors import Refused, UsageError
 from bottle.provision import images
-from bottle.session import lock, manifests, preflight, reaper, stage
+from bottle.session import audit, lock, manifests, preflight, reaper, stage
 from bottle.session.lifetime import Lifetime
 from bottle.session.signals import Signals
 from bottle.session.start import Prepared, Request, prepare
@@ -67,21 +67,36 @@ def start(engine: Engine, front: Front, asked: Asked, token: Value | None) -> in
     signals = Signals()
     with signals.caught():
         state = lock.state_folder()
-        prepared = _prepared(engine, front, _request(asked, state), token)
+        prepared = _prepared(engine, front, asked, state, token)
         _agree(front, prepared, yes=asked.yes)
         reaper.reap(engine, state)
+        audit.forget_old(state)
         lifetime = Lifetime(engine, prepared.order, state, signals)
-        with _shown(front, lifetime):
-            return _agent(front, prepared, lifetime, signals)
+        try:
+            with _shown(front, lifetime):
+                return _agent(front, prepared, lifetime, signals)
+        finally:
+            _name_record(front, lifetime.audit)
 
 
-def _prepared(engine: Engine, front: Front, request: Request, token: Value | None) -> Prepared:
+def _prepared(
+    engine: Engine, front: Front, asked: Asked, state: Path, token: Value | None
+) -> Prepared:
     """Prepare a start; images that are not of this version of the program are built first."""
+    request = _request(asked, state)
     try:
         return prepare(engine, request, token)
     except images.ImagesDiffer:
+        _require_asking(front, yes=asked.yes)  # building takes long, and would be in vain
         images.rebuild(engine, front)
         return prepare(engine, request, token)
+
+
+def _name_record(front: Front, record: audit.Audit) -> None:
+    """Say where it stands what the containers told, when they told something."""
+    if record.told:
+        lost = f"\n{record.lost} records could not be kept" if record.lost else ""
+        front.row("audit", f"{record.path}{lost}")
 
 
 @contextmanager
@@ -103,12 +118,14 @@ def _agree(front: Front, prepared: Prepared, *, yes: bool) -> None:
         front.row(label, text)
     if yes:
         return
-    if not front.interactive:
-        raise UsageError(
-            "there is no terminal to ask at", "add --yes to agree to the preflight above"
-        )
+    _require_asking(front, yes=yes)
     if not front.ask("Start it?"):
         raise Refused("not started; nothing was made")
+
+
+def _require_asking(front: Front, *, yes: bool) -> None:
+    if not (yes or front.interactive):
+        raise UsageError("there is no terminal to ask at", "add --yes to agree to the preflight")
 
 
 def _agent(front: Front, prepared: Prepared, bottle: Lifetime, signals: Signals) -> int:

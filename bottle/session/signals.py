@@ -1,4 +1,4 @@
-"""Signals: HUP, INT and TERM end a session in order, at a place where nothing is half done."""
+"""Signals: what asks us to end does so in order, at a place where nothing is half done."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 from bottle.errors import BottleError
 
-_CAUGHT: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+_CAUGHT: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 class Interrupted(BottleError):
@@ -38,8 +38,12 @@ class Signals:
 
     @contextmanager
     def caught(self) -> Iterator[Signals]:
-        """Catch from here on; what was set before is restored at the end."""
-        before = {number: signal.signal(number, self._arrive) for number in _CAUGHT}
+        """Catch from here on, and restore what was set before at the end.
+
+        What is ignored stays so: whoever used nohup, or sent us to the background, means it.
+        """
+        heeded = [n for n in _CAUGHT if signal.getsignal(n) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._arrive) for number in heeded}
         try:
             yield self
         finally:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from bottle.core.egress import VERSION
 from bottle.core.plan import PROXY_PORT, Plan
 
-COMMAND: Final = ("tini", "--", "/opt/sidecar/start")
-"""What the image runs; it reads its configuration from stdin and lives as long as that is open."""
-
+_LONGEST_LINE: Final = 64 * 1024
 _LONGEST_TEXT: Final = 256
+_LONGEST_CERTIFICATE: Final = 16 * 1024
 
 
 def configuration(
@@ -38,42 +36,31 @@ def configuration(
     return json.dumps(values).encode() + b"\n"
 
 
-@dataclass(frozen=True, kw_only=True)
-class AuditRecord:
-    """One line of the sidecar's; what a line does not say is empty, 0 or False."""
-
-    event: str
-    """`ready`, `decision`, `dropped` or `fault`."""
-    stage: str = ""
-    """`connect`, `resolve`, `tunnel`, `client_hello`, `request` or `upstream`."""
-    allowed: bool = False
-    host: str = ""
-    port: int = 0
-    reason: str = ""
-    pattern: str = ""
-    method: str = ""
-    path: str = ""
-    """Without the query."""
-    count: int = 0
-    """Of `dropped`: how many lines were not told."""
-    hook: str = ""
-    error: str = ""
-    ca: str = ""
-    """Of `ready`: the bottle's certificate authority in PEM."""
-
-
 _EVENTS: Final = ("ready", "decision", "dropped", "fault")
 _KINDS: Final[Mapping[str, type]] = {
-    field.name: {"str": str, "int": int, "bool": bool}[str(field.type)]
-    for field in fields(AuditRecord)
+    "event": str,
+    "stage": str,
+    "allowed": bool,
+    "host": str,
+    "port": int,
+    "reason": str,
+    "pattern": str,
+    "method": str,
+    "path": str,  # without the query
+    "count": int,  # of `dropped`: how many lines were not told
+    "hook": str,
+    "error": str,
+    "ca": str,  # of `ready`: the bottle's certificate authority in PEM
 }
 
 
-def record(line: str | bytes) -> AuditRecord | None:
+def record(line: str) -> Mapping[str, Any] | None:
     """Read one line of the sidecar's; None when it is none of its own.
 
     Its texts were chosen inside the bottle: they are cut again here, and are still hostile.
     """
+    if len(line) > _LONGEST_LINE:
+        return None
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
@@ -83,9 +70,9 @@ def record(line: str | bytes) -> AuditRecord | None:
     known = {name: _bounded(name, value) for name, value in found.items() if name in _KINDS}
     if any(type(value) is not _KINDS[name] for name, value in known.items()):
         return None
-    return AuditRecord(**known)
+    return known
 
 
 def _bounded(name: str, value: Any) -> Any:
-    whole = name == "ca" or not isinstance(value, str)
-    return value if whole else value[:_LONGEST_TEXT]
+    longest = _LONGEST_CERTIFICATE if name == "ca" else _LONGEST_TEXT
+    return value[:longest] if isinstance(value, str) else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,20 @@ from bottle.core.manifest import parse
 from bottle.core.secret import Value
 from bottle.session.start import Request
 from tests.support.plans import manifest
+
+ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+"""What asks a start to end."""
+
+
+@contextmanager
+def heeding() -> Iterator[None]:
+    """Ignore none of these signals for a while, even where the tests were started by nohup."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
 
 
 def token() -> Value:

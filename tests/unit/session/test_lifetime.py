@@ -8,13 +8,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from bottle.core.plan import Plan
 from bottle.core.slot import SLOTS
-from bottle.errors import NotRemoved, Unavailable, WallDiffers
+from bottle.errors import NotRemoved, TimeLimit, Unavailable, WallDiffers
 from bottle.session import lifetime, lock
 from bottle.session.contents import Contents
 from bottle.session.lifetime import Lifetime, Order
@@ -22,6 +23,7 @@ from bottle.session.signals import Interrupted, Signals
 from bottle.session.standin import Standin
 from tests.support.fake_engine import CERTIFICATE, FakeEngine, until
 from tests.support.plans import SESSION, plan
+from tests.support.starts import heeding
 
 STEPS = (
     "network inside",
@@ -94,7 +96,7 @@ def proof(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def signals() -> Iterator[Signals]:
-    with Signals().caught() as caught:
+    with heeding(), Signals().caught() as caught:
         yield caught
 
 
@@ -258,13 +260,32 @@ class TestAHalfFailedStart:
             raise AssertionError("nobody may use it")
         assert_gone(engine, tmp_path)
 
-    @pytest.mark.parametrize("role", ["standin", "sidecar"])
+    @pytest.mark.parametrize(
+        ("role", "who"),
+        [("standin", "stand-in"), ("sidecar", "sidecar"), ("agent", "bottle's first process")],
+    )
     def test_a_first_line_that_does_not_come(
-        self, tmp_path: Path, make: Make, role: str, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, make: Make, role: str, who: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(lifetime, "_READY", 0.01)
         engine = FakeEngine(mute=frozenset({role}))
-        with pytest.raises(Unavailable, match="did not start"), make(engine):
+        late = f"the {who} was not ready within 0.01 s"
+        with pytest.raises(TimeLimit, match=late) as caught, make(engine):
+            raise AssertionError("nobody may use it")
+        assert caught.value.code == 124
+        assert "start again" in caught.value.remedy
+        assert_gone(engine, tmp_path)
+
+    @pytest.mark.parametrize("step", ["start sidecar", "start agent", "start watch"])
+    def test_a_step_that_fails_of_the_signal_itself(
+        self, tmp_path: Path, make: Make, step: str
+    ) -> None:
+        def both() -> None:
+            ask_to_end()
+            fail()
+
+        engine = FakeEngine(before=Once(step, both))
+        with pytest.raises(Interrupted, match="SIGTERM"), make(engine):
             raise AssertionError("nobody may use it")
         assert_gone(engine, tmp_path)
 
@@ -374,11 +395,54 @@ class TestRemoval:
         def gone(*_: object) -> None:
             raise Unavailable("the Docker engine does not answer")
 
+        monkeypatch.setattr(lifetime, "_GONE", 0.02)
         with pytest.raises(Unavailable), make(engine):
             monkeypatch.setattr(engine, "remove", gone)
         assert all(pipe.ended for pipe in engine.pipes)
         assert lock.is_dead(tmp_path, SESSION)
         assert events(tmp_path)[-1] == "ended"
+
+    @pytest.mark.parametrize("operation", ["labelled", "remove"])
+    @pytest.mark.parametrize("failure", [Unavailable, TimeLimit])
+    def test_an_engine_that_is_busy_is_asked_again(
+        self,
+        tmp_path: Path,
+        make: Make,
+        monkeypatch: pytest.MonkeyPatch,
+        operation: str,
+        failure: type[Exception],
+    ) -> None:
+        engine = FakeEngine(lag=1)
+        works = getattr(engine, operation)
+        busy = [1, 2, 3]
+
+        def sometimes(*words: object) -> object:
+            if busy:
+                busy.pop()
+                raise failure("busy")
+            return works(*words)
+
+        with make(engine):
+            monkeypatch.setattr(engine, operation, sometimes)
+        assert_gone(engine, tmp_path)
+
+    def test_a_part_that_fails_keeps_no_other_from_its_work(
+        self, tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*_: object) -> None:
+            raise OSError("trouble")
+
+        engine = FakeEngine()
+        bottle = make(engine)
+        with suppress(OSError), bottle:
+            monkeypatch.setattr(bottle._watch, "end", broken)
+            monkeypatch.setattr(bottle.audit, "note", broken)
+            monkeypatch.setattr(engine.pipes[-1], "close", broken)
+            assert engine.things
+        assert engine.things == {}
+        assert [pipe.ended for pipe in engine.pipes].count(False) == 1
+        assert bottle.audit._file.closed
+        assert lock.is_dead(tmp_path, SESSION)
 
     def test_signals_do_not_disturb_it(self, tmp_path: Path, make: Make) -> None:
         engine = FakeEngine(lag=2)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,17 @@ from bottle.provision import images
 from bottle.session import lifetime, lock, run
 from bottle.session.run import Asked
 from bottle.session.signals import Interrupted
-from tests.support.fake_engine import FakeEngine, FakePipe
-from tests.support.starts import FakeFront, token
+from tests.support.fake_engine import FakeEngine, FakePipe, until
+from tests.support.starts import ENDING, FakeFront, heeding, token
 
 MANIFEST = '{bottles: {default: {}}, agents: {default: {bottle: "default", adapter: "%s"}}}'
-HANDLED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+HANDLED = ENDING
+
+
+@pytest.fixture(autouse=True)
+def heeded() -> Iterator[None]:
+    with heeding():
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -149,6 +156,39 @@ class TestTheAgent:
         assert seen["start the bottle and prove its walls"] == 0
         assert seen["remove everything"] > 0
 
+    @pytest.mark.parametrize("fails", [True, False])
+    def test_where_the_record_is_stands_at_the_end(
+        self, engine: FakeEngine, place: Path, fails: bool
+    ) -> None:
+        def agent(_: Callable[[], None]) -> int:
+            (sidecar,) = (p for name, p in engine.pipe_of.items() if name.endswith("sidecar"))
+            sidecar.say('{"event":"decision","host":"a"}')
+            (record,) = (place / "state" / "claude-bottle" / "audit").iterdir()
+            until(lambda: "decision" in record.read_text())
+            if fails:
+                raise BottleError("trouble")
+            return 0
+
+        engine.agent = agent
+        front = FakeFront()
+        with pytest.raises(BottleError) if fails else nullcontext():
+            start(engine, front)
+        (path,) = (place / "state" / "claude-bottle" / "audit").iterdir()
+        assert front.rows[-1] == ("audit", str(path))
+
+    def test_where_nothing_was_recorded_none_is_named(self, engine: FakeEngine) -> None:
+        front = FakeFront()
+        start(engine, front)
+        assert "audit" not in dict(front.rows)
+
+    def test_old_records_go(self, engine: FakeEngine, place: Path) -> None:
+        folder = place / "state" / "claude-bottle" / "audit"
+        folder.mkdir(parents=True)
+        for number in range(60):
+            (folder / f"{number:012x}.jsonl").touch()
+        start(engine, FakeFront())
+        assert len(list(folder.iterdir())) == 51
+
     def test_the_token_is_the_one_that_was_given(self, engine: FakeEngine) -> None:
         declare("claude")
         value = token()
@@ -173,7 +213,7 @@ def _sent(engine: FakeEngine, role: str) -> list[bytes]:
 
 
 class TestTrouble:
-    @pytest.mark.parametrize(("number", "code"), [(1, 129), (2, 130), (15, 143)])
+    @pytest.mark.parametrize(("number", "code"), [(1, 129), (2, 130), (3, 131), (15, 143)])
     def test_a_signal_while_the_agent_runs(
         self, engine: FakeEngine, number: int, code: int
     ) -> None:
@@ -211,6 +251,17 @@ class TestTrouble:
         engine.agent = broken
         with pytest.raises(BottleError, match="trouble"):
             start(engine, FakeFront())
+
+    def test_nobody_waits_for_images_where_nobody_can_be_asked(
+        self, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        built: list[object] = []
+        monkeypatch.setattr(images, "rebuild", lambda *words: built.append(words))
+        del engine.images["claude-bottle/agent:current"]
+        with pytest.raises(UsageError) as caught:
+            start(engine, FakeFront(), Asked(agent="default"))
+        assert "--yes" in caught.value.remedy
+        assert built == []
 
     @pytest.mark.parametrize("works", [True, False])
     def test_images_of_another_version_are_built_first(

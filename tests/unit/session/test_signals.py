@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from bottle.session.signals import Interrupted, Signals
+from tests.support.starts import heeding
 
-CAUGHT = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+CAUGHT = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+
+
+@pytest.fixture(autouse=True)
+def heeded() -> Iterator[None]:
+    with heeding():
+        yield
 
 
 def handlers() -> list[object]:
     return [signal.getsignal(number) for number in CAUGHT]
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGTERM, 143)]
-)
+@pytest.mark.parametrize(("number", "code"), [*zip(CAUGHT, (129, 130, 131, 143), strict=True)])
 def test_a_signal_raises_at_once_with_its_code(number: signal.Signals, code: int) -> None:
     with pytest.raises(Interrupted, match=number.name) as caught, Signals().caught():
         signal.raise_signal(number)
@@ -52,6 +58,17 @@ def test_one_that_came_before_is_not_lost_by_deferring() -> None:
             signal.raise_signal(signal.SIGHUP)
         with pytest.raises(Interrupted, match="SIGHUP"):
             signals.defer()
+
+
+@pytest.mark.parametrize("number", CAUGHT)
+def test_what_is_ignored_stays_so(number: signal.Signals) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    with Signals().caught() as signals:
+        signal.raise_signal(number)
+        signals.check()
+        others = set(CAUGHT) - {number}
+        assert all(signal.getsignal(other) is not signal.SIG_IGN for other in others)
+    assert signal.getsignal(number) is signal.SIG_IGN
 
 
 def test_what_was_set_before_is_restored() -> None:

@@ -10,7 +10,7 @@ import pytest
 from bottle.core import egress
 from bottle.core.egress import Credential
 from bottle.core.plan import API_HOST
-from bottle.sidecars.mitmproxy import COMMAND, AuditRecord, configuration, record
+from bottle.sidecars.mitmproxy import configuration, record
 from tests.support import plans
 
 PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
@@ -42,9 +42,6 @@ class TestConfiguration:
         assert read.upstream_ca is None
         assert read.credentials == {}
 
-    def test_the_plan_runs_the_command_of_the_image(self) -> None:
-        assert plans.plan().sidecar.command == COMMAND
-
 
 class TestRecord:
     def test_a_decision(self) -> None:
@@ -59,34 +56,26 @@ class TestRecord:
             "method": "GET",
             "path": "/",
         }
-        assert record(json.dumps(line)) == AuditRecord(
-            event="decision",
-            stage="request",
-            allowed=True,
-            host="example.com",
-            port=443,
-            reason="listed",
-            pattern="*.com",
-            method="GET",
-            path="/",
-        )
+        assert record(json.dumps(line)) == line
 
-    def test_the_other_events(self) -> None:
-        assert record('{"event":"ready","ca":"PEM"}') == AuditRecord(event="ready", ca="PEM")
-        assert record(b'{"event":"dropped","count":7}') == AuditRecord(event="dropped", count=7)
-        fault = AuditRecord(event="fault", hook="request", error="KeyError")
-        assert record('{"event":"fault","hook":"request","error":"KeyError"}') == fault
+    @pytest.mark.parametrize(
+        "line",
+        [
+            {"event": "ready", "ca": "PEM"},
+            {"event": "dropped", "count": 7},
+            {"event": "fault", "hook": "request", "error": "KeyError"},
+        ],
+    )
+    def test_the_other_events(self, line: dict[str, object]) -> None:
+        assert record(json.dumps(line)) == line
 
-    def test_a_certificate_is_kept_whole_and_other_texts_are_cut(self) -> None:
-        ready = record(json.dumps({"event": "ready", "ca": "c" * 5000}))
-        assert ready is not None
-        assert len(ready.ca) == 5000
-        decision = record(json.dumps({"event": "decision", "path": "p" * 5000}))
-        assert decision is not None
-        assert len(decision.path) == 256
+    @pytest.mark.parametrize(("name", "longest"), [("path", 256), ("ca", 16 * 1024)])
+    def test_texts_are_cut(self, name: str, longest: int) -> None:
+        found = record(json.dumps({"event": "decision", name: "x" * 40_000}))
+        assert found == {"event": "decision", name: "x" * longest}
 
     def test_members_it_does_not_know_are_left_out(self) -> None:
-        assert record('{"event":"fault","more":[1]}') == AuditRecord(event="fault")
+        assert record('{"event":"fault","more":[1]}') == {"event": "fault"}
 
     @pytest.mark.parametrize(
         "line",
@@ -104,9 +93,9 @@ class TestRecord:
             '{"event":"decision","port":"443"}',
             '{"event":"decision","port":true}',
             '{"event":"decision","host":null}',
-            b"\xff\xfe",
+            '{"event":"fault","error":"' + "x" * 70_000 + '"}',
             "[" * 100_000,
         ],
     )
-    def test_no_line_of_the_sidecar(self, line: str | bytes) -> None:
+    def test_no_line_of_the_sidecar(self, line: str) -> None:
         assert record(line) is None
