@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import stat
 import tarfile
 from collections.abc import Mapping
@@ -57,13 +58,30 @@ def _add_files(tar: tarfile.TarFile, place: str, folder: Path) -> None:
 
 def find_skills(names: tuple[str, ...], folder: Path) -> dict[str, Path]:
     """Find named skills in the user's folder; raise UsageError for one that is not usable there."""
-    found = {name: _skill(folder, name) for name in names}
-    size = sum(f.stat().st_size for path in found.values() for f in path.rglob("*") if f.is_file())
+    try:
+        found = {name: _skill(folder, name) for name in names}
+        size = sum(_readable_size(path) for path in found.values())
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename} cannot be read: {error.strerror}", "make it readable for yourself"
+        ) from None
     if size > _LARGEST_SKILLS:
         raise UsageError(
             f"the skills hold {size} bytes", f"at most {_LARGEST_SKILLS} can be copied"
         )
     return found
+
+
+def _readable_size(folder: Path) -> int:
+    """Open everything below a folder once, before anything is made; raise OSError."""
+    size = 0
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            os.scandir(path).close()
+        elif path.is_file():
+            with path.open("rb") as file:
+                size += os.fstat(file.fileno()).st_size
+    return size
 
 
 def _skill(folder: Path, name: str) -> Path:

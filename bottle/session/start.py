@@ -70,9 +70,9 @@ def prepare(engine: Engine, request: Request, token: Value | None) -> Prepared:
     agent = choose(request.manifest, request.agent)
     adapter = agents.ADAPTERS[agent.adapter]
     command = adapter.command(_words(request.arguments), agent.prompt)
+    manifest = _with_runtime(request.manifest, agent, request.runtime)
     skills = find_skills(agent.skills, request.skills)
     secret, value = _secret(adapter, token)
-    manifest = _with_runtime(request.manifest, agent, request.runtime)
     with ThreadPoolExecutor() as together:
         facts = together.submit(engine.facts)
         checked = together.submit(_require_runtime, engine, manifest.bottles[agent.bottle])

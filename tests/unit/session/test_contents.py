@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,6 +115,31 @@ def test_a_skill_that_is_itself_a_link_is_refused(tmp_path: Path) -> None:
     skill(tmp_path / "elsewhere")
     (tmp_path / "one").symlink_to(tmp_path / "elsewhere" / "one")
     with pytest.raises(UsageError, match="holds links"):
+        find_skills(("one",), tmp_path)
+
+
+@pytest.mark.parametrize("place", ["SKILL.md", "scripts/run", "scripts"])
+def test_what_cannot_be_read_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    refused = skill(tmp_path) / place
+    opened, scanned = Path.open, os.scandir
+
+    def refuse(path: Path) -> None:
+        if path == refused:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    def open_unless(path: Path, *words: Any) -> Any:
+        refuse(path)
+        return opened(path, *words)
+
+    def scan_unless(path: Any) -> Any:
+        refuse(Path(path))
+        return scanned(path)
+
+    monkeypatch.setattr(Path, "open", open_unless)
+    monkeypatch.setattr(os, "scandir", scan_unless)
+    with pytest.raises(UsageError, match=f"{refused} cannot be read: Permission denied"):
         find_skills(("one",), tmp_path)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from bottle.core import document
-from bottle.errors import ManifestError, ManifestMissing
+from bottle.errors import ManifestError, ManifestMissing, UsageError
 from bottle.session import manifests
 
 TEXT = '{bottles: {default: {}}, agents: {%s: {bottle: "default"}}}'
@@ -28,10 +29,26 @@ def test_the_current_folders_own_is_read() -> None:
 
 def test_a_named_one_goes_before_it_also_for_the_demo(here: Path) -> None:
     Path(manifests.FILE).write_text(TEXT % "default")
-    (here / "other.json").write_text(TEXT % "mine")
+    declared = TEXT.replace('"default"}', '"default", adapter: "demo"}') % "demo"
+    (here / "other.json").write_text(declared)
     for agent in ("default", "demo"):
         found = manifests.find("other.json", agent)
-        assert list(found.manifest.agents) == ["mine"]
+        assert found.path == Path("other.json")
+
+
+def test_a_named_one_without_a_demo_is_no_place_to_look_for_it(here: Path) -> None:
+    (here / "other.json").write_text(TEXT % "mine")
+    with pytest.raises(UsageError, match=r"other\.json declares no demo") as caught:
+        manifests.find("other.json", "demo")
+    assert "leave --manifest out" in caught.value.remedy
+
+
+def test_what_is_no_regular_file_is_not_waited_for(here: Path) -> None:
+    os.mkfifo(here / "pipe")
+    for named in ("pipe", "/dev/null"):
+        with pytest.raises(ManifestMissing, match="not a regular file") as caught:
+            manifests.find(named, "default")
+        assert caught.value.code == 66
 
 
 def test_the_demo_brings_its_own_wherever_it_is_started() -> None:

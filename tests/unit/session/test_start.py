@@ -58,6 +58,7 @@ Asked = Callable[[Path], Request]
         (lambda p: request(p, arguments="it's"), None, UsageError, 64, "quotes"),
         (lambda p: request(p, override="runcs"), token(), UsageError, 64, "'runc'"),
         (lambda p: request(p, override="x"), token(), UsageError, 64, "runc, runsc"),
+        (lambda p: request(p, override="x"), None, UsageError, 64, "runc, runsc"),
         (lambda p: request(p, skills=("none",)), token(), UsageError, 64, "SKILL.md"),
         (request, None, SecretMissing, 78, "claude setup-token"),
         (request, Value(""), SecretMissing, 78, "claude setup-token"),
