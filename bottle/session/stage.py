@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -10,10 +11,11 @@ from bottle.core.plan import API_HOST
 from bottle.engine.port import Attached
 from bottle.errors import TimeLimit
 from bottle.session.audit import Record
-from bottle.session.lifetime import Lifetime
+from bottle.session.lifetime import LOOK_AT_LOAD, Lifetime
 
 _POLL: Final = 0.1
 _END: Final = 10.0
+_LATE: Final = 0.5
 _WIDTH: Final = 52
 _QUOTE: Final = 60
 
@@ -36,7 +38,7 @@ def play(front: Lines, bottle: Lifetime, command: Sequence[str], check: Callable
     while (line := _next(pipe, check)) is not None:
         for event in stream.parse(line):
             show.event(event)
-    code = pipe.wait(_END)
+    code = _end(pipe)
     if code:
         front.say(pipe.errors())
     return code
@@ -51,25 +53,40 @@ def _next(pipe: Attached, check: Callable[[], None]) -> str | None:
             continue
 
 
+def _end(pipe: Attached) -> int:
+    try:
+        return pipe.wait(_END)
+    except TimeLimit:
+        raise TimeLimit(
+            f"the agent did not end within {_END:g} s of its last line", LOOK_AT_LOAD
+        ) from None
+
+
 class _Show:
-    """Pairs the agent's tool calls with the sidecar's decisions made meanwhile."""
+    """Pairs the agent's tool calls with the sidecar's decisions made meanwhile.
+
+    Calls that are open together share their decisions: nothing says whose each one is.
+    """
 
     def __init__(self, front: Lines) -> None:
         self._front = front
         self._calls: dict[str, str] = {}
         self._decisions: list[Record] = []
+        self._decided = threading.Condition()
 
     def heard(self, record: Record) -> None:
         """Take a decision about a host that is not the model's own."""
         of_interest = record.get("event") == "decision" and record.get("host") != API_HOST
         if of_interest and record.get("stage") != "request":
-            self._decisions.append(record)
+            with self._decided:
+                self._decisions.append(record)
+                self._decided.notify_all()
 
     def event(self, event: stream.Event) -> None:
         """Show one event of the agent's."""
         if isinstance(event, stream.ToolCall):
+            self._forget()
             self._calls[event.id] = event.summary
-            self._decisions.clear()
         elif isinstance(event, stream.ToolResult):
             self._answer(event)
         elif isinstance(event, stream.Text):
@@ -77,10 +94,18 @@ class _Show:
 
     def _answer(self, result: stream.ToolResult) -> None:
         call = self._calls.pop(result.id, "")
-        answer = "; ".join(map(_told, self._decisions)) or _unasked(result)
-        style = "green" if any(d.get("allowed") for d in self._decisions) else "red"
+        with self._decided:  # the agent's line may be here before the sidecar's
+            self._decided.wait_for(lambda: self._decisions, _LATE)
+            decisions = list(self._decisions)
+        answer = "; ".join(map(_told, decisions)) or _unasked(result)
+        style = "green" if any(d.get("allowed") for d in decisions) else "red"
         self._front.result(f"  $ {call:<{_WIDTH}}  {answer}", style)
-        self._decisions.clear()
+        self._forget()
+
+    def _forget(self) -> None:
+        with self._decided:
+            if not self._calls:
+                self._decisions.clear()
 
 
 def _unasked(result: stream.ToolResult) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -10,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from bottle.core.plan import API_HOST
+from bottle.errors import TimeLimit
 from bottle.session import stage
 from bottle.session.audit import Audit
 from bottle.session.lifetime import Lifetime
@@ -18,6 +21,11 @@ from tests.support.starts import FakeFront
 
 Script = list[str | dict[str, Any]]
 """Lines of the agent's, and records of the sidecar's between them."""
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "_LATE", 0.05)
 
 
 @dataclass
@@ -111,6 +119,42 @@ def test_decisions_before_a_call_are_not_its_own(tmp_path: Path) -> None:
     assert words(front) == [("$ ls not asked", "red")]
 
 
+def test_a_decision_that_comes_after_the_answer_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "_LATE", 5.0)
+    with Audit(tmp_path, "s") as audit:
+        front = FakeFront()
+        played = Played(audit, [call("curl a"), answer()])
+        late = threading.Timer(0.1, audit.note, [decision("example.com", allowed=True)])
+        late.start()
+        begin = time.monotonic()
+        stage.play(front, cast("Lifetime", played), (), lambda: None)
+        late.join()
+    assert words(front) == [("$ curl a allowed: example.com (listed)", "green")]
+    assert time.monotonic() - begin < 3
+
+
+def test_calls_that_are_open_together_share_their_decisions(tmp_path: Path) -> None:
+    script: Script = [
+        call("curl a", 1),
+        decision("a.example", allowed=True),
+        call("curl b", 2),
+        decision("b.example", allowed=True),
+        answer(2),
+        answer(1),
+        call("ls", 3),
+        answer(3),
+    ]
+    _, front, _ = play(tmp_path, script)
+    both = "allowed: a.example (listed); allowed: b.example (listed)"
+    assert words(front) == [
+        (f"$ curl b {both}", "green"),
+        (f"$ curl a {both}", "green"),
+        ("$ ls not asked", "red"),
+    ]
+
+
 @pytest.mark.parametrize(
     "record",
     [
@@ -151,6 +195,24 @@ def test_the_exit_code_is_the_agents_and_a_failure_is_told(tmp_path: Path) -> No
     assert played.commands == [("claude", "-p")]
     code, front, _ = play(tmp_path, [], said="a remark")
     assert (code, front.said) == (0, [])
+
+
+def test_one_that_does_not_end_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "_END", 0.01)
+
+    class Staying(FakePipe):
+        def line(self, seconds: float) -> str | None:  # noqa: ARG002  # the protocol
+            return None
+
+    class Bottle:
+        audit = Audit(tmp_path, "s")
+
+        def stream(self, _: object) -> FakePipe:
+            return Staying()
+
+    with Bottle.audit, pytest.raises(TimeLimit, match="the agent did not end") as caught:
+        stage.play(FakeFront(), cast("Lifetime", Bottle()), (), lambda: None)
+    assert "load" in caught.value.remedy
 
 
 def test_while_the_agent_is_silent_signals_are_looked_at(
