@@ -9,15 +9,22 @@ import termios
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from pathlib import Path
+from typing import IO, Any, Final, TextIO, cast
 
 from rich.console import Console as RichConsole
 from rich.text import Text
 
 from bottle.errors import BottleError, ManifestError, Refused
 
-_RESET: Final = "\033[?1049l\033[?1000l\033[?1002l\033[?1006l\033[?2004l\033[?25h\033[0m"
-"""Leave the other screen, mouse reports and bracketed paste; show the cursor; plain colours."""
+_UNDONE: Final = (
+    "\033[?1049l",  # the other screen
+    "\033[?1000l\033[?1002l\033[?1003l\033[?1006l\033[?1015l",  # reports of the mouse
+    "\033[?1004l\033[?2004l",  # reports of focus, bracketed paste
+    "\033[<u\033[>4;0m\033[?1l\033>",  # keys that are told in another way
+    "\0337\033[r\0338\033[?7h",  # margins, which move the cursor; lines that do not wrap
+    "\017\033(B\033[?25h\033[0m",  # other characters, a hidden cursor, colours
+)
 _LABEL_WIDTH: Final = 11
 
 
@@ -26,19 +33,66 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+class _Stream:
+    """A standard stream as it is now; one that has gone, as with its terminal, takes no text.
+
+    What to do then is not decided here: a session ends by its signal and removes what it made.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def now(self) -> TextIO | None:
+        """The stream; None when we were started without it."""
+        stream: TextIO | None = getattr(sys, self._name)
+        return stream
+
+    @property
+    def encoding(self) -> str:
+        """As Rich asks for it."""
+        return getattr(self.now, "encoding", None) or "utf-8"
+
+    def isatty(self) -> bool:
+        """Say whether it is a terminal."""
+        with suppress(OSError, ValueError):
+            return self.now is not None and self.now.isatty()
+        return False
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+        try:
+            if self.now is not None:
+                self.now.write(text)
+        except OSError:
+            self._let_go()
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what can be flushed."""
+        try:
+            if self.now is not None:
+                self.now.flush()
+        except OSError:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Lead what is still in the buffer nowhere: it would fail again as Python ends."""
+        with suppress(OSError), Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), self.now.fileno() if self.now else -1)
+
+
 class Console:
     """Writes for people to stderr and results to stdout; respects NO_COLOR and pipes."""
 
     def __init__(self) -> None:
-        self._out = RichConsole(highlight=False, markup=False, emoji=False, soft_wrap=True)
-        self._err = RichConsole(
-            stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True
-        )
+        self._stdin, self._stdout = _Stream("stdin"), _Stream("stdout")
+        self._out, self._err = _rich(self._stdout), _rich(_Stream("stderr"))
 
     @property
     def interactive(self) -> bool:
         """Say whether a person sits at both ends."""
-        return sys.stdin.isatty() and sys.stdout.isatty()
+        return self._stdin.isatty() and self._stdout.isatty()
 
     def say(self, text: str, style: str = "") -> None:
         """Print lines of our own making; foreign parts in them are escaped."""
@@ -58,7 +112,7 @@ class Console:
 
     def result_json(self, value: Mapping[str, Any] | Sequence[Any]) -> None:
         """Print one JSON document to stdout."""
-        sys.stdout.write(json.dumps(value, indent=2) + "\n")
+        self._stdout.write(json.dumps(value, indent=2) + "\n")
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
@@ -79,8 +133,8 @@ class Console:
         self._err.print(Text(f"{plain(question)} [y/N] "), end="")
         self._err.file.flush()
         try:
-            answer = sys.stdin.readline()
-        except KeyboardInterrupt:
+            answer = self._stdin.now.readline() if self._stdin.now else ""
+        except (KeyboardInterrupt, OSError):
             answer = ""
         return answer.strip().lower() in {"y", "yes"}
 
@@ -101,13 +155,28 @@ class Console:
     @contextmanager
     def lent(self) -> Iterator[None]:
         """Lend the terminal to an agent; whatever it did to it is undone afterwards."""
-        if not self.interactive:
+        with self._restored_input():
+            try:
+                yield
+            finally:
+                if self._stdout.isatty():
+                    self._stdout.write("".join(_UNDONE))
+                    self._stdout.flush()
+
+    @contextmanager
+    def _restored_input(self) -> Iterator[None]:
+        if not self._stdin.isatty() or self._stdin.now is None:
             yield
             return
-        before = termios.tcgetattr(sys.stdin.fileno())
+        number = self._stdin.now.fileno()
+        before = termios.tcgetattr(number)
         try:
             yield
         finally:
             with suppress(termios.error, OSError):
-                termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, before)
-                os.write(sys.stdout.fileno(), _RESET.encode())
+                termios.tcsetattr(number, termios.TCSADRAIN, before)
+
+
+def _rich(stream: _Stream) -> RichConsole:
+    file = cast("IO[str]", stream)  # of which Rich asks no more than there is
+    return RichConsole(file=file, highlight=False, markup=False, emoji=False, soft_wrap=True)

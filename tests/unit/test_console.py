@@ -6,11 +6,13 @@ import io
 import json
 import os
 import pty
+import subprocess
 import sys
 import termios
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,6 +20,7 @@ import pytest
 from bottle.console import Console, plain
 from bottle.errors import BottleError, ManifestError, Problem, UsageError
 
+ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = "a\x1b[2J\x1b]0;title\x07\r\b\x9bm\u202eevil\u2066\ud800\x00"
 
 
@@ -219,6 +222,74 @@ def test_what_an_agent_did_to_the_terminal_is_undone(
         assert termios.tcgetattr(inner) == before
     for undone in (b"\x1b[?1049l", b"\x1b[?1000l", b"\x1b[?2004l", b"\x1b[?25h", b"\x1b[0m"):
         assert undone in seen
+
+
+def test_what_came_out_of_pipes_is_undone_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal(monkeypatch) as (_, seen), monkeypatch.context() as patched:
+        patched.setattr(sys, "stdin", io.StringIO(""))
+        with Console().lent():
+            pass
+    for undone in (b"\x1b[?1003l", b"\x1b[?1004l", b"\x1b[<u", b"\x1b[>4;0m", b"\x1b(B", b"\x0f"):
+        assert undone in seen
+
+
+AT_A_TERMINAL = """
+import sys
+from bottle.console import Console
+from bottle.errors import BottleError
+console = Console()
+with console.lent():
+    console.say("up")
+    console.ask("?")  # until the terminal has gone
+with console.step("step"):
+    console.row("row", "row")
+console.result("result")
+console.result_json([])
+console.failure(BottleError("failure"))
+sys.exit(129)
+"""
+
+
+def test_a_terminal_that_has_gone_does_not_change_the_end() -> None:
+    outer, inner = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", AT_A_TERMINAL], stdin=inner, stdout=inner, stderr=inner, cwd=ROOT
+    ) as process:
+        os.close(inner)
+        seen = b""
+        while b"?" not in seen:
+            seen += os.read(outer, 4096)
+        os.close(outer)
+        assert process.wait(20) == 129
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_pipe_that_nobody_reads_does_not_change_the_end(name: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", AT_A_TERMINAL],
+        stdin=subprocess.DEVNULL,
+        stdout=writing if name == "stdout" else subprocess.DEVNULL,
+        stderr=writing if name == "stderr" else subprocess.DEVNULL,
+        cwd=ROOT,
+        check=False,
+    )
+    os.close(writing)
+    assert done.returncode == 129
+
+
+def test_without_streams_nobody_is_asked_and_nothing_raises(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    console = Console()
+    assert not console.interactive
+    assert not console.ask("?")
+    with console.lent():
+        console.say("text")
+        console.result("text")
 
 
 def test_a_person_sits_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
