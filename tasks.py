@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shlex
 import sys
 from collections.abc import Iterator
@@ -23,8 +24,22 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).resolve().parent
 _TOKEN = secret.take(os.environ)
 """Taken out of the environment before any task can start a process."""
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # or a core file could hold it
 _USAGE = 64
 _INTERRUPTED = 130
+_LOOK_AT_DISK = "see that the disk has room, and that you may write there"
+
+
+def _fill_streams() -> None:
+    """Open /dev/null where we were started without a stream: else the next file takes its place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode)  # noqa: SIM115  # open as long as we run
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
+
+
+_fill_streams()
 
 
 class UnknownWords(ParseError, Exit):
@@ -53,6 +68,11 @@ def door() -> Iterator[Console]:
         raise Exit(code=error.code) from None
     except KeyboardInterrupt:
         raise Exit(code=_INTERRUPTED) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        failure = BottleError(f"{where}{error.strerror or error}", _LOOK_AT_DISK)
+        console.failure(failure)
+        raise Exit(code=failure.code) from None
 
 
 @task(
@@ -83,7 +103,8 @@ def build(_: Context, pull: bool = False, no_cache: bool = False) -> None:
         from bottle.engine.docker import DockerEngine
         from bottle.provision import images
 
-        images.build(DockerEngine(), console, pull=pull, fresh=no_cache)
+        if not images.build(DockerEngine(), console, pull=pull, fresh=no_cache):
+            console.say("all images are up to date")
 
 
 @task(

@@ -149,6 +149,20 @@ class TestBuild:
         assert invoke("build", *words) == 0
         assert called.calls[0][1] == named
 
+    @pytest.mark.parametrize(
+        ("built", "said"), [((), "all images are up to date\n"), (("agent",), "")]
+    )
+    def test_that_there_was_nothing_to_do_is_said(
+        self,
+        built: tuple[str, ...],
+        said: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setattr(images, "build", Called(result=built))
+        assert invoke("build") == 0
+        assert capsys.readouterr().err == said
+
 
 class TestSetup:
     @pytest.mark.parametrize("gvisor", [False, True])
@@ -251,6 +265,57 @@ def test_every_failure_is_text_and_its_code(
 def test_an_interrupted_task_ends_as_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reaper, "reap", Called(failure=KeyboardInterrupt()))
     assert invoke("reap") == 130
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (PermissionError(13, "Permission denied", "/x"), "error: /x: Permission denied"),
+        (OSError(28, "No space left on device"), "error: No space left on device"),
+        (OSError("odd"), "error: odd"),
+    ],
+)
+@pytest.mark.parametrize("task", ["setup", "build", "start", "reap"])
+def test_what_the_system_refuses_is_text_too(
+    task: str,
+    failure: OSError,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for module, name in ((provisioning, "provision"), (images, "build"), (run, "start")):
+        monkeypatch.setattr(module, name, Called(failure=failure))
+    monkeypatch.setattr(reaper, "reap", Called(failure=failure))
+    assert invoke(task) == 70
+    first, remedy = capsys.readouterr().err.splitlines()
+    assert first == said
+    assert "disk" in remedy
+
+
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&-"])
+def test_a_closed_stream_is_no_place_for_a_file(closed: str) -> None:
+    program = "import os, sys, tasks; sys.stderr.write(str(os.open(os.devnull, 0)))"
+    program += "; sys.stdin.isatty(), sys.stdout.isatty(); os.execv('/bin/cat', ['cat'])"
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.isdigit()
+    assert int(done.stderr) > 2
+
+
+def test_no_core_file_can_hold_the_token() -> None:
+    limit = "import resource as r; hard = r.getrlimit(r.RLIMIT_CORE)[1]"
+    program = f"{limit}; r.setrlimit(r.RLIMIT_CORE, (hard, hard))"
+    program += "; import tasks; print(r.getrlimit(r.RLIMIT_CORE))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "(0, 0)\n"
 
 
 def afresh() -> ModuleType:
