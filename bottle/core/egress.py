@@ -224,6 +224,8 @@ def judge_addresses(answers: Iterable[str]) -> str | None:
 # -- request
 
 _METHOD: Final = re.compile(rb"[A-Z][A-Z-]{0,31}")
+_REFUSED_METHODS: Final = frozenset({b"CONNECT", b"TRACE", b"TRACK"})
+"""A tunnel in the tunnel, and what asks for an echo of the headers: it would show the secret."""
 _PATH: Final = re.compile(rb"(?:/[^\x00-\x20\x7f]*|\*)")
 _NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
@@ -276,9 +278,12 @@ def judge_head(head: Head, host: str, port: int) -> Refusal | None:
 
 
 def _is_well_formed(head: Head) -> bool:
-    if not _METHOD.fullmatch(head.method) or head.method == b"CONNECT":
+    if not _METHOD.fullmatch(head.method) or head.method in _REFUSED_METHODS:
         return False
     if not _PATH.fullmatch(head.path):
+        return False
+    # any other list of codings is read in different ways by different servers
+    if [value.lower() for value in head.values(b"transfer-encoding")] not in ([], [b"chunked"]):
         return False
     return all(_NAME.fullmatch(n) and _VALUE.fullmatch(v) for n, v in head.headers)
 

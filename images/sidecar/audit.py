@@ -24,14 +24,35 @@ Value = str | int | bool
 Line = dict[str, Value]
 
 
+class _Budget:
+    """A number of lines that grows with time up to a burst; what is over it is dropped."""
+
+    def __init__(self) -> None:
+        self._credit = _BURST
+        self._counted_at = time.monotonic()
+
+    def spend(self) -> bool:
+        """Take one line, if there is one."""
+        now = time.monotonic()
+        earned = (now - self._counted_at) * _A_SECOND
+        self._credit = min(_BURST, self._credit + earned)
+        self._counted_at = now
+        if self._credit < 1:
+            return False
+        self._credit -= 1
+        return True
+
+
 class Audit:
-    """Tells what was decided; texts are cut at 256 characters, lines at 200 a second."""
+    """Tells what was decided; texts are cut at 256 characters, lines at 200 a second.
+
+    What was let out has a budget and half of the queue to itself: no flood of denials hides it.
+    """
 
     def __init__(self) -> None:
         self._lines: queue.Queue[Line] = queue.Queue(_WAITING)
         self._guard = threading.Lock()
-        self._credit = _BURST
-        self._counted_at = time.monotonic()
+        self._budgets = {True: _Budget(), False: _Budget()}
         self._dropped = 0
         threading.Thread(target=self._write, name="audit", daemon=True).start()
 
@@ -51,21 +72,13 @@ class Audit:
         self._tell({"event": "fault", "hook": hook, "error": kind.__name__})
 
     def _tell(self, line: Line) -> None:
-        with self._guard:
-            if self._lines.full() or not self._spend():  # only this method fills it from now on
+        let_out = line.get("allowed") is True
+        room = _WAITING if let_out else _WAITING // 2
+        with self._guard:  # only this method fills the queue from now on
+            if self._lines.qsize() >= room or not self._budgets[let_out].spend():
                 self._dropped += 1
             else:
                 self._lines.put_nowait(line)
-
-    def _spend(self) -> bool:
-        now = time.monotonic()
-        earned = (now - self._counted_at) * _A_SECOND
-        self._credit = min(_BURST, self._credit + earned)
-        self._counted_at = now
-        if self._credit < 1:
-            return False
-        self._credit -= 1
-        return True
 
     def _write(self) -> None:
         while True:

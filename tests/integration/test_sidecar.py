@@ -322,6 +322,7 @@ REQUESTS = (
     ),
     ("bare CR", f"GET / HTTP/1.1\r\nHost: {OPEN}\r\nX-A: b\rX-C: d\r\n\r\n", MALFORMED),
     ("NUL", f"GET / HTTP/1.1\r\nHost: {OPEN}\r\nX-A: b\x00\r\n\r\n", MALFORMED),
+    ("an echo", f"TRACE / HTTP/1.1\r\nHost: {OPEN}\r\n\r\n", "the request is malformed"),
     (
         "endless head",
         f"GET / HTTP/1.1\r\nHost: {OPEN}\r\nX-A: {'a' * 70000}\r\n\r\n",
@@ -351,6 +352,8 @@ def requests(talk: Talk) -> Mapping[str, Seen]:
     sent += UNREADABLE_REQUESTS
     cases = [Case(name=name, target=f"{OPEN}:443", requests=[request]) for name, request in sent]
     cases.append(Case(name="not HTTP", target=f"{OPEN}:443", requests=["\x00\x01SSH-like\r\n\r\n"]))
+    codings = f"POST / HTTP/1.1\r\nHost: {OPEN}\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
+    cases.append(Case(name="codings", target=f"{OPEN}:443", requests=[codings + "0\r\n\r\n"]))
     large = "POST / HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 9000000\r\n\r\n"
     cases.append(Case(name="large", target=f"{OPEN}:443", requests=[large], upload=9_000_000))
     return talk.run(cases)
@@ -373,6 +376,10 @@ class TestRequests:
         assert requests["not HTTP"].outcome.statuses == []
         reason = "only HTTP/1.1 is let through inside TLS"
         _assert_refused(requests["not HTTP"], "tunnel", reason)
+
+    def test_a_list_of_codings_is_read_in_one_way_only(self, requests: Mapping[str, Seen]) -> None:
+        assert requests["codings"].outcome.statuses == []
+        _assert_refused(requests["codings"], "request", MALFORMED)
 
     def test_a_large_refused_body_is_not_read(self, requests: Mapping[str, Seen]) -> None:
         assert requests["large"].outcome.statuses == []
@@ -746,6 +753,16 @@ class TestProcess:
             seen = running.lines.seen
             dropped = sum(line["count"] for line in seen if line["event"] == "dropped")
             assert 100 < sum(line["event"] == "decision" for line in seen) == 700 - dropped
+
+    def test_no_flood_of_denials_hides_what_went_out(self, stage: Stage) -> None:
+        pins = {OPEN: stage.upstream_address}
+        flood = [Case(name=str(n), target=f"{n}.example:443") for n in range(700)]
+        last = Case(name="last", target=f"{OPEN}:443", requests=[GET])
+        with stage.sidecar(allowlist=[OPEN], pins=pins) as (running, talk):
+            talk.run([*flood, last], pause=0)
+            running.lines.wait("dropped")
+            let_out = [line for line in running.lines.seen if line.get("allowed") is True]
+        assert [line["stage"] for line in let_out] == ["connect", "request"]
 
     def test_lines_are_bounded(self, talk: Talk) -> None:
         path = "/" + "p" * 3000

@@ -193,7 +193,8 @@ class TestADifference:
     def test_a_stranger_on_inside(self, place: Place) -> None:
         bottles.need()
         told = refused(Tampered(where=INSIDE, after=add_stranger), place)
-        assert "Containers is stranger-" in told
+        (line,) = (line for line in told.splitlines() if "inside: Containers is" in line)
+        assert "stranger-" in line.partition(", planned ")[0]
 
 
 def lie(seen: dict[str, Any]) -> None:
@@ -215,6 +216,18 @@ class TestAnEngineThatReportsOtherwise:
         assert "write_root is worked, planned EROFS" in told
         assert "agent CapBnd is 0000000000002000" in told
         assert "mount /mnt is" in told
+
+    def test_an_engine_whose_own_filter_is_off(self, place: Place) -> None:
+        """As with a daemon that was told so: it reports nothing of it."""
+        bottles.need()
+
+        def hide(seen: dict[str, Any]) -> None:
+            seen["HostConfig"]["SecurityOpt"] = ["no-new-privileges"]
+
+        change = with_("--security-opt=seccomp=unconfined")
+        told = refused(Tampered(where=AGENT, change=change, report=hide), place)
+        assert "PID 1 Seccomp is 0, planned 2" in told
+        assert "HostConfig" not in told
 
 
 class Unruled(DockerEngine):

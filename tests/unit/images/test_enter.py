@@ -21,6 +21,7 @@ ARCHITECTURES = {"x86_64": 62 | 0xC0000000, "aarch64": 183 | 0xC0000000}
 FOREIGN = (3 | 0x40000000, 40 | 0x40000000, 8 | 0x80000000, 0, 0xFFFFFFFF)  # i386, arm, mips64
 SOCKETS = {"x86_64": (41, 53), "aarch64": (198, 199)}  # socket, socketpair
 FORKS = {"x86_64": (56, 272), "aarch64": (220, 97)}  # clone, unshare
+IO_SETUP = {"x86_64": 206, "aarch64": 0}
 CLONE3 = 435
 NEW_USER = 1 << 28
 IO_URING = (425, 426, 427)
@@ -29,7 +30,10 @@ VSOCK = 40
 ALLOW = 0x7FFF0000
 REFUSE = 0x00050000 | errno.EPERM
 UNKNOWN = 0x00050000 | errno.ENOSYS
-OPEN_FAMILIES = {1, 2, 10, 16}  # UNIX, INET, INET6, NETLINK
+INTERNET = {0, 1, 6, 17, 58}
+OPEN_FAMILIES = {1: None, 2: INTERNET, 10: INTERNET, 16: {0}}
+"""UNIX, INET, INET6, NETLINK, each with its open protocols; UNIX has none to speak of."""
+PROTOCOLS = (*range(64), 132, 136, 255, 262, 1 << 32, 1 << 32 | 15, 2**64 - 1)
 FLAGS = (0, 17, NEW_USER, NEW_USER - 1, NEW_USER << 1, NEW_USER | 17, NEW_USER << 32, 2**64 - 1)
 
 NUMBERS = (*range(470), 0x3FFFFFFF, X32, X32 + 41, X32 + 425, 0x7FFFFFFF, 0x80000029, 0xFFFFFFFF)
@@ -47,9 +51,10 @@ def enter() -> Any:
     return load("agent/enter")
 
 
-def run(program: Program, architecture: int, number: int, first: int) -> int:
+def run(program: Program, architecture: int, number: int, first: int, third: int = 0) -> int:
     """Run a filter as the kernel does: over struct seccomp_data, forwards only."""
-    seen = struct.pack("<IIQ6Q", number, architecture, 0x7F0000000000, first, *[2**64 - 1] * 5)
+    rest = (2**64 - 1, third, *[2**64 - 1] * 3)
+    seen = struct.pack("<IIQ6Q", number, architecture, 0x7F0000000000, first, *rest)
     loaded, at = 0, 0
     while True:
         code, if_true, if_false, value = program[at]
@@ -68,23 +73,27 @@ def run(program: Program, architecture: int, number: int, first: int) -> int:
             return value
 
 
-def wanted(machine: str, architecture: int, number: int, first: int) -> int:
+def wanted(machine: str, architecture: int, number: int, first: int, third: int = 0) -> int:
     """Say it once more in other words: this machine's 64-bit calls, without the closed ones."""
-    if architecture != ARCHITECTURES[machine] or number >= X32 or number in IO_URING:
+    if architecture != ARCHITECTURES[machine] or number >= X32:
+        return REFUSE
+    if number in (*IO_URING, IO_SETUP[machine]):
         return REFUSE
     if number == CLONE3:
         return UNKNOWN
-    low = first % 2**32  # an int to the kernel
-    closed = number in SOCKETS[machine] and low not in OPEN_FAMILIES
+    low, protocol = first % 2**32, third % 2**32  # ints to the kernel
+    open_ones = OPEN_FAMILIES.get(low, set())
+    closed = number in SOCKETS[machine] and open_ones is not None and protocol not in open_ones
     closed |= number in FORKS[machine] and low // NEW_USER % 2 == 1
     return REFUSE if closed else ALLOW
 
 
-def cases(machine: str) -> Iterator[tuple[int, int, int]]:
+def cases(machine: str) -> Iterator[tuple[int, ...]]:
     every = (*ARCHITECTURES.values(), *FOREIGN)
     yield from itertools.product(every, NUMBERS, (0, 1, 2, VSOCK))
     yield from itertools.product(every, (*SOCKETS[machine], *IO_URING, 0), FAMILIES)
     yield from itertools.product(every, (*FORKS[machine], CLONE3, 0), FLAGS)
+    yield from itertools.product(every, SOCKETS[machine], (1, 2, 10, 16, 40), PROTOCOLS)
 
 
 class TestFilter:
