@@ -17,13 +17,18 @@ import pytest
 
 from bottle.core.plan import ContainerPlan, NetworkPlan
 from bottle.engine.docker import DockerEngine
-from bottle.errors import Unavailable
+from bottle.errors import TimeLimit, Unavailable
+from bottle.session import lifetime
+from bottle.session.contents import Contents
 from bottle.session.lifetime import Order
 from tests.support import bottles, launcher
 from tests.support.launcher import Launcher, Place, until
+from tests.support.starts import ENDING
 
 RUNTIMES: Final = bottles.RUNTIMES
-ENDING: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+Send = Callable[[Launcher, signal.Signals], None]
+SENDS: Final[tuple[Send, ...]] = (Launcher.send, Launcher.send_group)
+NAMES: Final = ("to the launcher", "to its group")
 SECOND: Final = 1.0
 STAYING: Final = """
 trap '' HUP INT TERM
@@ -49,7 +54,7 @@ def engine() -> DockerEngine:
 
 @pytest.mark.claim("LIFE-1")
 class TestNothingRemains:
-    """Return, exception, HUP, INT, TERM, and a start that failed half way."""
+    """Return, exception, HUP, INT, QUIT, TERM, and a start that failed half way."""
 
     @pytest.mark.parametrize("runtime", RUNTIMES)
     def test_after_the_agents_own_end_which_gives_the_code(
@@ -74,24 +79,28 @@ class TestNothingRemains:
             fail()
         assert launcher.remains(engine, place) == []
 
+    @pytest.mark.parametrize("send", SENDS, ids=NAMES)
     @pytest.mark.parametrize("runtime", RUNTIMES)
-    def test_after_signals_at_random_moments(self, place: Place, runtime: str) -> None:
+    def test_after_signals_at_random_moments(self, place: Place, runtime: str, send: Send) -> None:
         engine = bottles.need(runtime)
         words = launcher.shell(place, runtime, "sleep 60")
         with ThreadPoolExecutor(3) as together:
-            told = together.map(lambda m: _interrupted(engine, place, words, *m), _moments(ENDING))
+            told = together.map(
+                lambda m: _interrupted(engine, place, words, send, *m), _moments(ENDING)
+            )
             assert [text for text in told if text] == []
 
+    @pytest.mark.parametrize("send", SENDS, ids=NAMES)
     @pytest.mark.parametrize("agent", ["shell", "demo"])
     def test_after_signals_in_the_midst_of_the_removal(
-        self, engine: DockerEngine, place: Place, agent: str
+        self, engine: DockerEngine, place: Place, agent: str, send: Send
     ) -> None:
         shell = launcher.shell(place, "runc", "sleep 60")
         words = shell if agent == "shell" else ("--agent", "demo")
         with launcher.start(place, *words) as running:
             running.wait_started()
             for number in (signal.SIGINT, *ENDING, *ENDING):
-                running.send(number)
+                send(running, number)
                 time.sleep(0.03)
             assert running.ended() == 128 + signal.SIGINT
             assert launcher.remains(engine, place) == []
@@ -115,6 +124,7 @@ def _interrupted(
     engine: DockerEngine,
     place: Place,
     words: tuple[str, ...],
+    send: Send,
     number: signal.Signals,
     moment: float,
 ) -> str:
@@ -122,7 +132,7 @@ def _interrupted(
     own = _place_of(place, number, moment)
     with launcher.start(own, *words) as running:
         time.sleep(moment)
-        running.send(number)
+        send(running, number)
         code = running.ended()
         left = launcher.remains(engine, own)
     # before the first line of ours runs, a signal does what it does to any Python program
@@ -145,6 +155,13 @@ def _no_contents(order: Order) -> Order:
         raise Unavailable("no contents")
 
     return dataclasses.replace(order, contents=fail)  # type: ignore[arg-type]
+
+
+class _Half(Contents):
+    """Says that more will come, which does not."""
+
+    def archive(self) -> bytes:
+        return b"1000000\n"
 
 
 def _ending_sidecar(order: Order) -> Order:
@@ -172,9 +189,26 @@ class TestNothingRemainsOfAHalfStart:
     def test_bad_order(
         self, engine: DockerEngine, place: Place, change: Callable[[Order], Order], says: str
     ) -> None:
-        lifetime = launcher.unstarted(engine, place, change=change)
-        with pytest.raises(Unavailable, match=says), lifetime:
+        bottle = launcher.unstarted(engine, place, change=change)
+        with pytest.raises(Unavailable, match=says), bottle:
             pytest.fail("it started")
+        assert launcher.remains(engine, place) == []
+
+    def test_a_step_beyond_its_time_limit(
+        self, engine: DockerEngine, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def half(certificate: str) -> Contents:
+            monkeypatch.setattr(lifetime, "_READY", 0.5)  # sidecar and stand-in are ready by now
+            return _Half(environment={}, home={}, certificate=certificate)
+
+        def change(order: Order) -> Order:
+            return dataclasses.replace(order, contents=half)
+
+        bottle = launcher.unstarted(engine, place, change=change)
+        late = "the bottle's first process was not ready within 0.5 s"
+        with pytest.raises(TimeLimit, match=late) as caught, bottle:
+            pytest.fail("it started")
+        assert caught.value.code == 124
         assert launcher.remains(engine, place) == []
 
     @pytest.mark.parametrize("step", ["outside", "agent", "sidecar", "standin"])
@@ -244,9 +278,10 @@ class TestAKilledLauncher:
             dead.wait_started()
             with launcher.start(place, *words) as living:
                 living.wait_started()
+                identities = _identities(engine, dead)
                 dead.process.kill()
                 dead.process.wait()
-                until(lambda: not launcher.processes_of([f"cb-{dead.session}"]), SECOND)
+                until(lambda: not launcher.processes_of(identities), SECOND)
                 with launcher.start(place, *launcher.shell(place, "runc", "true")) as following:
                     assert following.ended() == 0
                 owners = {t.session for t in engine.labelled() if t.owner == place.owner}

@@ -24,6 +24,8 @@ from bottle.session.standin import Standin
 from bottle.session.start import Request, prepare
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+HEEDING: Final = ("env", "--default-signal=HUP,INT,QUIT,TERM")
+"""Ignores no signal, even where the tests were started by nohup or in the background."""
 INVOKE: Final = (str(Path(sys.executable).parent / "invoke"), "-r", str(ROOT))
 _POLL: Final = 0.02
 
@@ -108,6 +110,10 @@ class Launcher:
     def send(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
+    def send_group(self, number: signal.Signals) -> None:
+        """Signal it and all that it started beside it, as a terminal does for ^C."""
+        os.killpg(self.pid, number)
+
     def ended(self, seconds: float = 30) -> int:
         """Wait for its end and give its exit code."""
         return self.process.wait(seconds)
@@ -131,12 +137,13 @@ def start(
     output = place.folder / f"said-{time.monotonic_ns()}"
     with output.open("wb") as said:
         process = subprocess.Popen(
-            [*INVOKE, "start", "--yes", *words],
+            [*HEEDING, *INVOKE, "start", "--yes", *words],
             env=place.environment(**(environment or {})),
             cwd=place.folder,
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         yield Launcher(place=place, process=process, output=output, before=before)
