@@ -1,5 +1,8 @@
 """Host rule: the one nftables table that drops what a bottle's bridge sends to the host.
 
+What passes such a bridge is not tracked either: the table of connections is the whole host's, and
+one bottle could fill it in seconds.
+
 An internal bridge without an address still hears broadcasts and packets for other addresses of
 the host. In nftables an accept in another table or chain ends that chain only, a drop is final:
 so no rule elsewhere can undo this one, and comparing our own table is enough. What removes it
@@ -9,6 +12,7 @@ afterwards is caught by comparing again at each start, and by the live check of 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, Final
 
 from bottle.core.plan import LABEL
@@ -38,38 +42,46 @@ table inet claude_bottle {
     type filter hook input priority -300; policy accept;
     iifname "cb-*" counter drop
   }
+  chain prerouting {
+    type filter hook prerouting priority -300; policy accept;
+    iifname "cb-*" notrack
+  }
 }
 """
 REPLACE: Final = f"add table inet claude_bottle\ndelete table inet claude_bottle\n{TABLE}"
 """One transaction for `nft -f -`: there is no moment without the rule."""
 LIST: Final = ("-j", "list", "table", "inet", "claude_bottle")
 
+_OF_US: Final = {"family": "inet", "table": "claude_bottle"}
+_FROM_A_BOTTLE: Final = {
+    "match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "cb-*"}
+}
+
+
+def _chain(hook: str) -> dict[str, Any]:
+    own = {"name": hook, "type": "filter", "hook": hook, "prio": -300, "policy": "accept"}
+    return {"chain": _OF_US | own}
+
+
+def _rule(chain: str, *does: dict[str, Any]) -> dict[str, Any]:
+    return {"rule": _OF_US | {"chain": chain, "expr": [_FROM_A_BOTTLE, *does]}}
+
+
 _EXPECTED: Final = [
     {"table": {"family": "inet", "name": "claude_bottle"}},
-    {
-        "chain": {
-            "family": "inet",
-            "table": "claude_bottle",
-            "name": "input",
-            "type": "filter",
-            "hook": "input",
-            "prio": -300,
-            "policy": "accept",
-        }
-    },
-    {
-        "rule": {
-            "family": "inet",
-            "table": "claude_bottle",
-            "chain": "input",
-            "expr": [
-                {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "cb-*"}},
-                {"counter": {}},
-                {"drop": None},
-            ],
-        }
-    },
+    _chain("input"),
+    _chain("prerouting"),
+    _rule("input", {"counter": {}}, {"drop": None}),
+    _rule("prerouting", {"notrack": None}),
 ]
+
+
+def _spelled(entries: Iterable[dict[str, Any]]) -> list[str]:
+    """Spell objects in one way and order: nft lists chains and rules as it likes."""
+    return sorted(json.dumps(entry, sort_keys=True) for entry in entries)
+
+
+_WANTED: Final = _spelled(_EXPECTED)
 
 
 def is_ours(listing: str | bytes) -> bool:
@@ -80,7 +92,7 @@ def is_ours(listing: str | bytes) -> bool:
     """
     try:
         found = json.loads(listing)["nftables"]
-        return [_fixed(entry) for entry in found if "metainfo" not in entry] == _EXPECTED
+        return _spelled(_fixed(entry) for entry in found if "metainfo" not in entry) == _WANTED
     except (ValueError, KeyError, TypeError, AttributeError):
         return False
 

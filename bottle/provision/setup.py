@@ -17,7 +17,8 @@ _BUILD: Final = (
     "(mmdebstrap is installed where Debian's published image cannot be pulled)"
 )
 _RULE: Final = (
-    "set one nftables table, claude_bottle: it drops what a bottle's bridge sends to this host"
+    "set one nftables table, claude_bottle: it drops what a bottle's bridge sends to this host, "
+    "and does not track its connections"
 )
 
 

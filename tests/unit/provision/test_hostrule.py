@@ -41,6 +41,30 @@ LISTED: Listing = [
             ],
         }
     },
+    {
+        "chain": {
+            "family": "inet",
+            "table": "claude_bottle",
+            "name": "prerouting",
+            "handle": 3,
+            "type": "filter",
+            "hook": "prerouting",
+            "prio": -300,
+            "policy": "accept",
+        }
+    },
+    {
+        "rule": {
+            "family": "inet",
+            "table": "claude_bottle",
+            "chain": "prerouting",
+            "handle": 4,
+            "expr": [
+                {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "cb-*"}},
+                {"notrack": None},
+            ],
+        }
+    },
 ]
 
 
@@ -55,6 +79,10 @@ def test_ours_whatever_the_handles_and_counters() -> None:
     assert hostrule.is_ours(_changed(lambda found: found[3]["rule"].update(handle=90)))
 
 
+def test_ours_in_whatever_order_it_is_listed() -> None:
+    assert hostrule.is_ours(_changed(lambda found: found.reverse()))
+
+
 def _accept(found: Listing) -> Listing:
     rule = {**found[3]["rule"], "expr": [{"accept": None}]}
     return [*found[:3], {"rule": rule}, *found[3:]]
@@ -66,7 +94,9 @@ CHANGES: dict[str, Callable[[Listing], object]] = {
     "hook": lambda found: found[2]["chain"].update(hook="output"),
     "policy": lambda found: found[2]["chain"].update(policy="drop"),
     "not hooked": lambda found: found[2]["chain"].pop("hook"),
-    "no rule": lambda found: found.pop(),
+    "no rule": lambda found: found.pop(3),
+    "tracked": lambda found: found.pop(),
+    "no second chain": lambda found: found.pop(4),
     "accept before": lambda found: found.insert(3, _accept(found)[3]),
     "accept after": lambda found: found.append(_accept(found)[3]),
     "one more chain": lambda found: found.append({"chain": {**found[2]["chain"], "name": "b"}}),
