@@ -124,11 +124,7 @@ class Lifetime:
         certificate = self._start(lambda: self._sidecar(outside))
         archive = self._order.contents(self._await(certificate)).archive()
         self._fill(self._await(keeper), archive)
-        watch = self._await(watching)
-        try:
-            prove(self._engine, self.plan, watch, self._pool)
-        finally:
-            watch.end()
+        self._prove(self._await(watching))
         self.audit.note({"event": "started", "runtime": self.plan.bottle.runtime})
         self._signals.check()
 
@@ -186,6 +182,16 @@ class Lifetime:
         answer = _first_line(keeper, "bottle's first process")
         if answer != "ready":
             raise WallDiffers(f"the bottle did not take its contents: {keeper.errors()[-500:]}")
+
+    def _prove(self, watch: Watch) -> None:
+        try:
+            prove(self._engine, self.plan, watch, self._pool)
+        except TimeLimit as error:
+            raise TimeLimit(
+                f"the walls were not proved in time: {error.happened}", LOOK_AT_LOAD
+            ) from None
+        finally:
+            watch.end()
 
     def _start(self, action: Callable[[], _Result]) -> Future[_Result]:
         return self._pool.submit(action)

@@ -276,6 +276,17 @@ class TestAHalfFailedStart:
         assert "start again" in caught.value.remedy
         assert_gone(engine, tmp_path)
 
+    def test_a_proof_that_does_not_come(self, tmp_path: Path, make: Make) -> None:
+        def late() -> None:
+            raise TimeLimit("no line came within 20 s")
+
+        engine = FakeEngine(before=Once("prove", late))
+        with pytest.raises(TimeLimit, match="the walls were not proved in time") as caught:
+            make(engine).__enter__()
+        assert caught.value.code == 124
+        assert "start again" in caught.value.remedy
+        assert_gone(engine, tmp_path)
+
     @pytest.mark.parametrize("step", ["start sidecar", "start agent", "start watch"])
     def test_a_step_that_fails_of_the_signal_itself(
         self, tmp_path: Path, make: Make, step: str
