@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 TLS_PORT = 443
-PLAIN_PORT = 80
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"(?:{_LABEL}\.)+{_LABEL}")

@@ -132,6 +132,8 @@ class Listed:
 
     pattern: HostPattern
     source: str
+    built_in: bool = False
+    """The agent's program needs it, whatever the manifest says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +224,10 @@ def _listed(agent: Agent, bottle: Bottle) -> tuple[Listed, ...]:
     sources = dict.fromkeys(built_in, f"built in for {agent.adapter}")
     for pattern in bottle.egress.allowlist:
         sources.setdefault(pattern, f"bottles.{bottle.name}.egress.allowlist")
-    return tuple(Listed(pattern=p, source=s) for p, s in sorted(sources.items()))
+    return tuple(
+        Listed(pattern=pattern, source=source, built_in=pattern in built_in)
+        for pattern, source in sorted(sources.items())
+    )
 
 
 def labels(host: Host) -> dict[str, str]:

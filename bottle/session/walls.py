@@ -159,7 +159,7 @@ def _host_addresses(plan: Plan) -> list[str]:
 
 
 def _api_hosts(plan: Plan) -> list[str]:
-    return [e.pattern.host for e in plan.listed if e.source.startswith("built in")]
+    return [e.pattern.host for e in plan.listed if e.built_in]
 
 
 def _host_rule(plan: Plan, ready: Observed, seen: Observed) -> Iterator[Difference]:
