@@ -289,17 +289,15 @@ class TestLife:
             began = time.monotonic()
             pipe.close()
             assert last_words(pipe)[0] == 65
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 5
 
     @pytest.mark.parametrize("runtime", bottles.RUNTIMES)
     def test_the_end_of_stdin_is_the_end(self, runtime: str, contents: bytes) -> None:
         with ground.ground(runtime) as made, made.running(made.plan.keeper) as pipe:
             pipe.send(contents)
             assert pipe.line(30) == "ready"
-            began = time.monotonic()
             pipe.close()
-            assert pipe.wait(10) == 0
-            assert time.monotonic() - began < 1
+            assert pipe.wait(5) == 0
             assert made.engine.labelled(made.plan.session)[0].kind == "network"
 
 

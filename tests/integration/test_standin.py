@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -431,10 +430,8 @@ class TestProcess:
 
     def test_it_ends_with_its_launcher(self, aside: Ground) -> None:
         with _talk(aside, Standin(names=ground.NAMES)) as talk:
-            began = time.monotonic()
             talk.pipe.close()
-            assert talk.pipe.wait(10) == 1
-            assert time.monotonic() - began < 1
+            assert talk.pipe.wait(5) == 1
 
     def test_it_ends_with_its_launcher_when_nothing_was_said(self, aside: Ground) -> None:
         with aside.running(_container(aside)) as pipe:

@@ -156,7 +156,7 @@ def test_end_is_quick_when_the_program_ends_by_itself() -> None:
     with running("cat") as pipe:
         begin = time.monotonic()
         pipe.end()
-        assert time.monotonic() - begin < 1
+        assert time.monotonic() - begin < 2  # after which it would be killed
         assert pipe.wait(0) == 0
 
 
