@@ -11,6 +11,7 @@ from bottle.errors import Unavailable
 from bottle.provision import gvisor
 from tests.support import bottles
 from tests.support.bottles import Live
+from tests.support.launcher import until
 
 
 def sandboxed(name: str) -> bool:
@@ -37,6 +38,7 @@ class TestARuntimeIsWhatItIsCalled:
         """A process of the agent's is one of the host's under runc, and none under runsc."""
         marker = "3141.5"
         bottle.sh(f"setsid sleep {marker} </dev/null >/dev/null 2>&1 &")
+        until(lambda: f"sleep {marker}" in bottle.sh("ps -eo args").output.decode(), 20)
         found = [p for p in Path("/proc").glob("[0-9]*/cmdline") if _is_sleep(p, marker)]
         assert bool(found) == (bottle.runtime == "runc")
         bottle.sh("pkill sleep")
