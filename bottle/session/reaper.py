@@ -13,7 +13,7 @@ from bottle.errors import NotRemoved
 from bottle.session import lock
 
 _SESSION = re.compile(r"[0-9a-f]{12}")
-_GONE: Final = 5.0
+_GONE: Final = 15.0
 _POLL: Final = 0.05
 
 
