@@ -179,7 +179,6 @@ def run_tests(
     words = [f"tests/{part}" for part, wanted in chosen.items() if wanted]
     words += ["--long"] * long
     words += ["--require-docker"] * require_docker
-    words += ["--cov", "--cov-report="] * (require_docker and not any(chosen.values()))
     with c.cd(str(_HERE)):
         done = c.run(f"{shlex.quote(sys.executable)} -m pytest {' '.join(words)}", warn=True)
     if done is None or done.return_code:

@@ -65,8 +65,7 @@ class WallDiffers(BottleError):
 class NotRemoved(BottleError):
     """Something of a session could not be removed."""
 
-    def __init__(self, names: list[str]) -> None:
-        super().__init__(f"still there: {', '.join(names)}", "look at the engine; run invoke reap")
+    code = 70
 
 
 class Refused(BottleError):

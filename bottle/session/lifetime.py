@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 from bottle.core.plan import ContainerPlan, Plan
 from bottle.core.slot import SLOTS, Slot
 from bottle.engine.port import Attached, Engine, SubnetTaken
-from bottle.errors import NotRemoved, TimeLimit, Unavailable, WallDiffers
+from bottle.errors import TimeLimit, Unavailable, WallDiffers
 from bottle.session import audit, lock, reaper
 from bottle.session.audit import Audit
 from bottle.session.contents import Contents
@@ -235,7 +235,7 @@ class Lifetime:
         look = partial(self._engine.labelled, self.plan.session)
         while left := self._try_until(deadline, look):
             if time.monotonic() > deadline:
-                raise NotRemoved([thing.name for thing in left])
+                raise reaper.left_behind(left)
             time.sleep(_POLL)
             self._try_until(deadline, partial(reaper.remove, self._engine, left))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +31,7 @@ def reap(engine: Engine, folder: Path) -> tuple[Labelled, ...]:
     still = _still_there(engine, left)
     _forget_dead(folder, {thing.session for thing in still})
     if still:
-        raise NotRemoved([thing.name for thing in still])
+        raise left_behind(still)
     return left
 
 
@@ -47,6 +47,12 @@ def _still_there(engine: Engine, things: tuple[Labelled, ...]) -> tuple[Labelled
         if things:
             time.sleep(_POLL)
     return things
+
+
+def left_behind(things: Iterable[Labelled]) -> NotRemoved:
+    """Give the failure that names what is still there."""
+    names = ", ".join(thing.name for thing in things)
+    return NotRemoved(f"still there: {names}", "look at the engine; run invoke reap")
 
 
 def remove(engine: Engine, things: tuple[Labelled, ...]) -> None:

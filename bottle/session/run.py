@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from bottle.core.secret import Value
 from bottle.engine.port import Engine
-from bottle.errors import Refused, UsageError
+from bottle.errors import NotRemoved, Refused, UsageError
 from bottle.provision import images
 from bottle.session import audit, lock, manifests, preflight, reaper, stage
 from bottle.session.lifetime import Lifetime
@@ -69,14 +69,22 @@ def start(engine: Engine, front: Front, asked: Asked, token: Value | None) -> in
         state = lock.state_folder()
         prepared = _prepared(engine, front, asked, state, token)
         _agree(front, prepared, yes=asked.yes)
-        reaper.reap(engine, state)
-        audit.forget_old(state)
+        _tidy(engine, front, state)
         lifetime = Lifetime(engine, prepared.order, state, signals)
         try:
             with _shown(front, lifetime):
                 return _agent(front, prepared, lifetime, signals)
         finally:
             _name_record(front, lifetime.audit)
+
+
+def _tidy(engine: Engine, front: Front, state: Path) -> None:
+    """Remove what dead sessions left; what cannot be removed is told and hinders nobody."""
+    try:
+        reaper.reap(engine, state)
+    except NotRemoved as error:
+        front.say(f"of dead sessions, {error.happened}")
+    audit.forget_old(state)
 
 
 def _prepared(

@@ -24,7 +24,7 @@ from bottle import errors
 from bottle.core.secret import TOKEN
 from bottle.engine.docker import DockerEngine
 from bottle.engine.port import Labelled
-from bottle.errors import BottleError, ManifestError, NotRemoved, Problem
+from bottle.errors import BottleError, ManifestError, Problem
 from bottle.provision import images
 from bottle.provision import setup as provisioning
 from bottle.session import lock, reaper, run
@@ -212,7 +212,7 @@ class TestTest:
             ({"unit": True, "property": True}, "tests/unit tests/property"),
             ({"integration": True, "long": True}, "tests/integration --long"),
             ({"isolation": True, "require_docker": True}, "tests/isolation --require-docker"),
-            ({"require_docker": True}, "--require-docker --cov --cov-report="),
+            ({"require_docker": True}, "--require-docker"),
         ],
     )
     def test_it_runs_pytest_on_the_chosen_parts(self, named: dict[str, bool], words: str) -> None:
@@ -238,7 +238,7 @@ def commands(context: MockContext) -> list[str]:
 
 def failures() -> list[BottleError]:
     kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, BottleError)]
-    made = [k("it happened", "do this") for k in kinds if k not in (ManifestError, NotRemoved)]
+    made = [k("it happened", "do this") for k in kinds if k is not ManifestError]
     problem = Problem(path="a.b", found="x", wanted="y")
     return [*made, ManifestError((problem,)), Interrupted(1), Interrupted(15)]
 

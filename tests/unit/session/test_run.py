@@ -14,9 +14,9 @@ import pytest
 from bottle.core.secret import Value
 from bottle.engine import host as host_reader
 from bottle.engine.port import Labelled
-from bottle.errors import BottleError, ManifestMissing, Refused, UsageError
+from bottle.errors import BottleError, ManifestMissing, NotRemoved, Refused, UsageError
 from bottle.provision import images
-from bottle.session import lifetime, lock, run
+from bottle.session import lifetime, lock, reaper, run
 from bottle.session.run import Asked
 from bottle.session.signals import Interrupted
 from tests.support.fake_engine import FakeEngine, FakePipe, until
@@ -113,6 +113,17 @@ class TestTheYes:
             run.start(engine, FakeFront(interactive=True), Asked(agent="default"), None)
         assert engine.things == {"cb-left": dead}
         assert start(engine, FakeFront()) == 0
+
+    def test_leftovers_that_stay_are_named_and_hinder_nobody(
+        self, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise NotRemoved("still there: cb-left")
+
+        monkeypatch.setattr(reaper, "reap", fail)
+        front = FakeFront()
+        assert start(engine, front) == 0
+        assert "of dead sessions, still there: cb-left" in "\n".join(front.said)
 
 
 class TestTheAgent:
