@@ -45,7 +45,9 @@ class _Stream:
     @property
     def now(self) -> TextIO | None:
         """The stream; None when we were started without it."""
-        stream: TextIO | None = getattr(sys, self._name)
+        found = getattr(sys, self._name)
+        # while Rich shows a spinner, its own proxy stands there, which would write to us again
+        stream: TextIO | None = getattr(found, "rich_proxied_file", found)
         return stream
 
     @property

@@ -233,6 +233,44 @@ def test_what_came_out_of_pipes_is_undone_too(monkeypatch: pytest.MonkeyPatch) -
         assert undone in seen
 
 
+STEPS = """
+import time
+from bottle.console import Console
+console = Console()
+with console.step("the step"):
+    time.sleep(0.3)
+    console.say("said meanwhile")
+    console.result("result meanwhile")
+console.say("over")
+"""
+
+
+def test_a_step_is_shown_while_it_lasts() -> None:
+    outer, inner = pty.openpty()
+    seen = bytearray()
+    reader = threading.Thread(target=_drain, args=(outer, seen))
+    reader.start()
+    environment = {**os.environ, "TERM": "xterm"}
+    with subprocess.Popen(
+        [sys.executable, "-c", STEPS],
+        stdin=inner,
+        stdout=inner,
+        stderr=inner,
+        cwd=ROOT,
+        env=environment,
+    ) as process:
+        os.close(inner)
+        try:
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+    reader.join(5)
+    os.close(outer)
+    shown = [seen.index(text) for text in (b"the step", b"said mean", b"result mean", b"over")]
+    assert shown == sorted(shown)
+    assert seen.count(b"the step") > 2, "it moves"
+
+
 AT_A_TERMINAL = """
 import sys
 from bottle.console import Console
