@@ -176,7 +176,16 @@ class Console:
             yield
         finally:
             with suppress(termios.error, OSError):
-                termios.tcsetattr(number, termios.TCSADRAIN, before)
+                termios.tcsetattr(number, termios.TCSAFLUSH, before)
+
+    def forget_input(self) -> None:
+        """Forget what waits to be read: a terminal answers what an agent asked of it, late.
+
+        Unread, it would be typed into the person's shell.
+        """
+        if self._stdin.isatty() and self._stdin.now is not None:
+            with suppress(termios.error, OSError):
+                termios.tcflush(self._stdin.now.fileno(), termios.TCIFLUSH)
 
 
 def _rich(stream: _Stream) -> RichConsole:

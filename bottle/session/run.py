@@ -47,6 +47,9 @@ class Front(Protocol):
     def lent(self) -> AbstractContextManager[None]:
         """Lend the terminal to the agent, and undo what it did to it."""
 
+    def forget_input(self) -> None:
+        """Forget what waits to be read at the terminal."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
@@ -75,6 +78,8 @@ def start(engine: Engine, front: Front, asked: Asked, token: Value | None) -> in
             with _shown(front, lifetime):
                 return _agent(front, prepared, lifetime, signals)
         finally:
+            if prepared.adapter.interactive:
+                front.forget_input()
             _name_record(front, lifetime.audit)
 
 

@@ -56,6 +56,9 @@ class Front:
     def lent(self) -> AbstractContextManager[None]:
         return contextlib.nullcontext()
 
+    def forget_input(self) -> None:
+        pass
+
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:

@@ -95,6 +95,9 @@ class FakeFront:
         self.on_step(title)
         yield
 
+    def forget_input(self) -> None:
+        self.lendings.append("forgotten")
+
     @contextmanager
     def lent(self) -> Iterator[None]:
         self.lendings.append("lent")

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
 import termios
@@ -328,6 +329,19 @@ def test_without_streams_nobody_is_asked_and_nothing_raises(
     with console.lent():
         console.say("text")
         console.result("text")
+
+
+def test_a_terminals_late_answers_are_not_typed_into_the_shell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outer, inner = pty.openpty()
+    with open(inner) as stdin:  # noqa: PTH123  # a descriptor has no path
+        monkeypatch.setattr(sys, "stdin", stdin)
+        os.write(outer, b"\033[12;34R\n")
+        assert select.select([inner], [], [], 5)[0] == [inner]
+        Console().forget_input()
+        assert select.select([inner], [], [], 0)[0] == []
+    os.close(outer)
 
 
 def test_a_person_sits_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

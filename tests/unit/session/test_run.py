@@ -140,7 +140,7 @@ class TestTheAgent:
         front = FakeFront(interactive=True)
         engine.agent = _telling(lambda: front.lendings.append("runs"))
         start(engine, front)
-        assert front.lendings == ["lent", "runs", "back"]
+        assert front.lendings == ["lent", "runs", "back", "forgotten"]
         assert engine.commands[-1][2] == "terminal"
         assert engine.environment == {"TERM": "xterm"}
 
@@ -238,7 +238,7 @@ class TestTrouble:
         with pytest.raises(Interrupted) as caught:
             start(engine, front)
         assert caught.value.code == code
-        assert front.lendings == ["lent", "back"]
+        assert front.lendings == ["lent", "back", "forgotten"]
         assert front.steps[-1] == "remove everything"
 
     def test_a_signal_at_the_question(self, engine: FakeEngine) -> None:
