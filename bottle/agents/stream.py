@@ -12,6 +12,7 @@ from typing import Final
 
 _LONGEST_LINE: Final = 1024 * 1024
 _LONGEST_SUMMARY: Final = 200
+_LONGEST_ID: Final = 128
 _TELLING: Final = ("command", "url", "file_path", "pattern", "description", "prompt")
 
 
@@ -83,10 +84,10 @@ def _block(block: Mapping[str, object]) -> Event | None:
     if kind == "tool_use":
         name = _text(block.get("name"))
         summary = _summary(name, block.get("input"))
-        return ToolCall(id=_text(block.get("id")), name=name, summary=summary)
+        return ToolCall(id=_id(block.get("id")), name=name, summary=summary)
     if kind == "tool_result":
         return ToolResult(
-            id=_text(block.get("tool_use_id")),
+            id=_id(block.get("tool_use_id")),
             ok=not block.get("is_error"),
             text=_joined(block.get("content")),
         )
@@ -103,6 +104,10 @@ def _joined(content: object) -> str:
     if isinstance(content, list):
         return "\n".join(_text(part.get("text")) for part in content if isinstance(part, Mapping))
     return _text(content)
+
+
+def _id(value: object) -> str:
+    return _text(value)[:_LONGEST_ID]
 
 
 def _text(value: object) -> str:

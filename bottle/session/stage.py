@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -18,6 +19,8 @@ _END: Final = 10.0
 _LATE: Final = 0.5
 _WIDTH: Final = 52
 _QUOTE: Final = 60
+_MOST: Final = 100
+"""Open calls, and decisions about them, that are remembered."""
 
 
 class Lines(Protocol):
@@ -71,7 +74,7 @@ class _Show:
     def __init__(self, front: Lines) -> None:
         self._front = front
         self._calls: dict[str, str] = {}
-        self._decisions: list[Record] = []
+        self._decisions: deque[Record] = deque(maxlen=_MOST)
         self._decided = threading.Condition()
 
     def heard(self, record: Record) -> None:
@@ -86,11 +89,13 @@ class _Show:
         """Show one event of the agent's."""
         if isinstance(event, stream.ToolCall):
             self._forget()
-            self._calls[event.id] = event.summary
+            if len(self._calls) < _MOST:
+                self._calls[event.id] = event.summary
         elif isinstance(event, stream.ToolResult):
             self._answer(event)
         elif isinstance(event, stream.Text):
-            self._front.result(event.text)
+            # marked, or its words could look like the lines that tell of the sidecar
+            self._front.result("\n".join(f"| {line}" for line in event.text.split("\n")))
 
     def _answer(self, result: stream.ToolResult) -> None:
         call = self._calls.pop(result.id, "")

@@ -181,7 +181,7 @@ def test_text_is_shown_and_odd_lines_are_left_out(tmp_path: Path) -> None:
     text = {"type": "assistant", "message": {"content": [{"type": "text", "text": "hello"}]}}
     script: Script = ["no JSON", "[1]", json.dumps(text), json.dumps({"type": "result"})]
     _, front, _ = play(tmp_path, script)
-    assert words(front) == [("hello", "")]
+    assert words(front) == [("| hello", "")]
 
 
 def test_an_answer_to_no_call_does_not_raise(tmp_path: Path) -> None:
