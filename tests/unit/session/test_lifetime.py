@@ -448,7 +448,7 @@ class TestRemoval:
         with suppress(OSError), bottle:
             monkeypatch.setattr(bottle._watch, "end", broken)
             monkeypatch.setattr(bottle.audit, "note", broken)
-            monkeypatch.setattr(engine.pipes[-1], "close", broken)
+            monkeypatch.setattr(bottle._pipes[-1], "close", broken)
             assert engine.things
         assert engine.things == {}
         assert [pipe.ended for pipe in engine.pipes].count(False) == 1

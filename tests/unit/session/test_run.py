@@ -154,7 +154,7 @@ class TestTheAgent:
         engine.spoken = lambda: FakePipe([json.dumps(text)], code=3, said="oops")
         front = FakeFront()
         assert start(engine, front, Asked(agent="demo", yes=True)) == 3
-        assert front.results == [("hello", "")]
+        assert front.results == [("| hello", "")]
         assert front.said == ["oops"]
         assert front.lendings == []
 
