@@ -18,7 +18,7 @@ _POLL: Final = 0.1
 _END: Final = 10.0
 _LATE: Final = 0.5
 _WIDTH: Final = 52
-_QUOTE: Final = 60
+_QUOTE: Final = 44
 _MOST: Final = 100
 """Open calls, and decisions about them, that are remembered."""
 

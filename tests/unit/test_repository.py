@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,18 @@ def test_every_recipe_is_one_task() -> None:
         assert door.get(name, f"{{{{ invoke }}}} {name}") in line
         assert line.strip().startswith("@")
         assert name == "default" or line.endswith('"$@"')
+
+
+@pytest.mark.parametrize("name", ["build", "start", "test", "reap"])
+def test_just_gives_the_words_on_as_they_are(name: str) -> None:
+    just = Path(sys.executable).parent / "just"
+    words = ["--args", "-c 'exit 7'"]
+    command = [str(just), "--justfile", str(ROOT / "justfile"), "--dry-run", name, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr.split() == [
+        *(f"'{ROOT}/.venv/bin/invoke'", "-r", f"'{ROOT}'"),
+        *(name, '"$@"'),
+    ]
 
 
 def hosts() -> list[str]:
