@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -80,9 +80,9 @@ def parse(content: bytes) -> Manifest:
     return manifest
 
 
-def nearest(name: str, known: object) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
     """Suggest the known name most like `name`, as a sentence, or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)  # type: ignore[call-overload]
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else ""
 
 
@@ -239,7 +239,7 @@ class _Reader:
                     f"{dot}{name[:_SHOWN]}",
                     "an unknown key",
                     f"one of {', '.join(sorted(keys or ()))}",
-                    nearest(name, keys),
+                    nearest(name, keys or ()),
                 )
         for name in sorted(required - value.keys()):
             self._add(f"{dot}{name}", "nothing", "a value", f"add {name}")

@@ -285,7 +285,7 @@ def _keeper(host: Host, bottle: Bottle, inside: NetworkPlan) -> ContainerPlan:
 def _agent_tmpfs(slot: Slot) -> tuple[Tmpfs, ...]:
     agent, keeper = slot.agent_uid, slot.keeper_uid
     return (
-        Tmpfs(path="/tmp", mib=512, uid=agent, mode="1777", executable=True),  # noqa: S108
+        Tmpfs(path="/tmp", mib=512, uid=agent, mode="1777", executable=True),  # noqa: S108  # a place in the bottle
         Tmpfs(path="/home/agent", mib=512, uid=agent, executable=True),
         Tmpfs(path="/workspace", mib=2048, uid=agent, mode="0755", executable=True),
         Tmpfs(path="/run/bottle", mib=64, uid=keeper, mode="0755"),

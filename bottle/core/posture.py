@@ -224,7 +224,8 @@ def _equal(wanted: object, found: object) -> bool:
     if isinstance(wanted, _Subnet):
         return _is_only(wanted, found)
     if isinstance(wanted, _Members):
-        return isinstance(found or [], list) and sorted(wanted) == sorted(found or [])  # type: ignore[call-overload]
+        rows = found or []
+        return isinstance(rows, list) and sorted(wanted) == sorted(rows)
     return wanted == found or (not wanted and not found)
 
 

@@ -27,9 +27,9 @@ def listening_sockets(bridge: str) -> list[socket.socket]:
     everywhere.bind(("0.0.0.0", 0))  # noqa: S104  # the point: what any service of the host hears
     on_bridge = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     on_bridge.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, bridge.encode())
-    on_bridge.bind(("0.0.0.0", 0))  # noqa: S104
+    on_bridge.bind(("0.0.0.0", 0))  # noqa: S104  # the same
     accepting = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    accepting.bind(("0.0.0.0", 0))  # noqa: S104
+    accepting.bind(("0.0.0.0", 0))  # noqa: S104  # the same
     accepting.listen(16)
     return [everywhere, on_bridge, accepting]
 
