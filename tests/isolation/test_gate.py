@@ -150,7 +150,8 @@ ADDRESS: Final = Hand(where=INSIDE, does={"inhibit_ipv4 is nothing": without(f"-
 
 def runs_under(runtime: str) -> Hand:
     change = instead("--runtime=.*", f"--runtime={runtime}")
-    return Hand(where=AGENT, does={"HostConfig.Runtime": change, "kernel is ": change})
+    does = {"HostConfig.Runtime": change, "kernel is ": change}
+    return Hand(where=AGENT, does=does, runtimes=(runtime,))
 
 
 HANDS: Final = {
@@ -183,7 +184,8 @@ class TestADifference:
 
     @pytest.mark.parametrize(("runtime", "hand"), HANDS.values(), ids=HANDS)
     def test_is_refused_and_each_is_named(self, place: Place, runtime: str, hand: Hand) -> None:
-        bottles.need(runtime)
+        for used in (runtime, *hand.runtimes):
+            bottles.need(used)
         told = refused(Tampered(where=hand.where, change=hand.change), place, runtime)
         assert [name for name in hand.does if name not in told] == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import tempfile
 import time
@@ -31,15 +32,26 @@ RUNTIMES = ("runc", "runsc")
 
 
 def need(runtime: str = "runc") -> DockerEngine:
-    """Give the engine; skip, or fail with --require-docker, when it or a runtime is missing."""
+    """Give the engine; skip, or fail with --require-docker, when it or a working runtime lacks."""
     engine = DockerEngine()
     try:
         images.present(engine)
-        if runtime == "runsc":
-            gvisor.require_registered(engine)
     except BottleError as error:
         require.need(False, f"{error} ({error.remedy})")
+    if runtime == "runsc":
+        missing = _doubts_about_gvisor()
+        require.need(not missing, missing)
     return engine
+
+
+@functools.cache
+def _doubts_about_gvisor() -> str:
+    """Try gVisor once in a run: registered is not working."""
+    try:
+        gvisor.works(DockerEngine())
+    except BottleError as error:
+        return f"{error} ({error.remedy})"
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True)

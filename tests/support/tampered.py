@@ -69,6 +69,8 @@ class Hand:
 
     where: str
     does: Mapping[str, Tamper]
+    runtimes: tuple[str, ...] = ()
+    """What has to be there for it, besides the bottle's own."""
 
     def change(self, words: Words) -> Words:
         for change in self.does.values():
