@@ -45,7 +45,8 @@ def differences(plan: Plan, observed: Observed) -> tuple[Difference, ...]:
         *_powers(plan, observed),
         *_refusals(plan, observed),
         *_mounts(plan, observed),
-        *_network(plan, observed),
+        *_network(observed),
+        *_routes(plan, observed),
         *_kernel(plan, observed),
     ]
     subject = plan.keeper.name
@@ -59,24 +60,18 @@ _Row = tuple[str, object, object]
 
 
 def _powers(plan: Plan, observed: Observed) -> Iterator[_Row]:
-    own, first = observed["self"], observed["first"]
-    agent = "\t".join([str(plan.slot.agent_uid)] * 4)
-    keeper = "\t".join([str(plan.slot.keeper_uid)] * 4)
-    wanted = {"Uid": agent, "Gid": agent, **dict.fromkeys(_NO_POWERS, "0" * 16)}
-    for name, value in (wanted | {"NoNewPrivs": "1"}).items():
-        if own.get(name) != value:
-            yield f"agent {name}", value, own.get(name, "unknown")
-    extra = set(own.get("Groups", "").split()) - {str(plan.slot.agent_uid)}
-    if extra:
-        yield "agent Groups", "none", " ".join(sorted(extra))
-    if plan.bottle.runtime == "runc" and own.get("Seccomp") != "2":
-        yield "agent Seccomp", "2", own.get("Seccomp", "unknown")
     bare = {"NoNewPrivs": "1", **dict.fromkeys(_NO_POWERS, "0" * 16)}
     # the agent has a filter of its own besides; PID 1 has the engine's alone
-    engine_filter = {"Seccomp": "2"} if plan.bottle.runtime == "runc" else {}
-    for name, value in {"Uid": keeper, "Gid": keeper, **bare, **engine_filter}.items():
-        if first.get(name) != value:
-            yield f"PID 1 {name}", value, first.get(name, "unknown")
+    filtered = {"Seccomp": "2"} if plan.bottle.runtime == "runc" else {}
+    own, agent, keeper = observed["self"], plan.slot.agent_uid, plan.slot.keeper_uid
+    for who, seen, uid in (("agent", own, agent), ("PID 1", observed["first"], keeper)):
+        users = "\t".join([str(uid)] * 4)
+        for name, value in {"Uid": users, "Gid": users, **bare, **filtered}.items():
+            if seen.get(name) != value:
+                yield f"{who} {name}", value, seen.get(name, "unknown")
+    extra = set(own.get("Groups", "").split()) - {str(agent)}
+    if extra:
+        yield "agent Groups", "none", " ".join(sorted(extra))
 
 
 def _refusals(plan: Plan, observed: Observed) -> Iterator[_Row]:
@@ -122,7 +117,7 @@ def _is_systems(runtime: str, path: str, kind: str, options: set[str]) -> bool:
     return False
 
 
-def _network(plan: Plan, observed: Observed) -> Iterator[_Row]:
+def _network(observed: Observed) -> Iterator[_Row]:
     devices = set(observed["interfaces"]) - _FALLBACK_DEVICES
     if devices != {"lo", "eth0"}:
         yield "network devices", "lo eth0", " ".join(sorted(devices))
@@ -134,7 +129,9 @@ def _network(plan: Plan, observed: Observed) -> Iterator[_Row]:
     if not set(servers) <= {"127.0.0.1", "127.0.0.11"}:
         yield "resolver", "none that answers", " ".join(servers)
 
-    gateways = {"00000000", _as_route(plan.slot.inside[1])}
+
+def _routes(plan: Plan, observed: Observed) -> Iterator[_Row]:
+    gateways = {"00000000", _as_route(IPv4Address(plan.inside.gateway))}
     for route in (line.split() for line in observed["routes"].splitlines()[1:] if line.strip()):
         if len(route) < 3 or route[0] != "eth0" or route[2] not in gateways:
             yield "route", "eth0, by no gateway that anybody holds", " ".join(route)

@@ -52,6 +52,11 @@ class NetworkPlan:
     labels: Mapping[str, str]
 
     @property
+    def gateway(self) -> str:
+        """The first address of the subnet; nobody holds it on an inhibited bridge."""
+        return str(ipaddress.IPv4Network(self.subnet)[1])
+
+    @property
     def options(self) -> dict[str, str]:
         """Bridge options; an internal bridge gets no address of the host."""
         own = {"com.docker.network.bridge.name": self.bridge}
@@ -67,7 +72,6 @@ class Attachment:
     network: str
     address: str
     gateway: str
-    """The first address of the subnet; nobody holds it on an inhibited bridge."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,8 +258,8 @@ def _networks(host: Host, *, closed: bool) -> tuple[NetworkPlan, NetworkPlan]:
 
 
 def _place(network: NetworkPlan, number: int) -> Attachment:
-    subnet = ipaddress.IPv4Network(network.subnet)
-    return Attachment(network=network.name, address=str(subnet[number]), gateway=str(subnet[1]))
+    address = str(ipaddress.IPv4Network(network.subnet)[number])
+    return Attachment(network=network.name, address=address, gateway=network.gateway)
 
 
 def _keeper(host: Host, bottle: Bottle, inside: NetworkPlan) -> ContainerPlan:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from bottle.core.flags import container_arguments, network_arguments
 from bottle.core.plan import LABEL, OWNER_LABEL, ContainerPlan, NetworkPlan
 from bottle.engine.port import Completed, EngineFacts, ImageFacts, Labelled, SubnetTaken
-from bottle.engine.process import Pipe, hand_over
+from bottle.engine.process import Pipe, hand_over, last_lines
 from bottle.errors import BottleError, TimeLimit, Unavailable
 
 if TYPE_CHECKING:
@@ -58,10 +58,7 @@ class DockerEngine:
         return EngineFacts(
             version=str(system["ServerVersion"]),
             architecture=_ARCHITECTURES.get(architecture, architecture),
-            operating_system=name,
             runtimes={name: str(runtime.get("path", "")) for name, runtime in runtimes.items()},
-            default_runtime=str(system.get("DefaultRuntime", "")),
-            security=tuple(system.get("SecurityOptions") or ()),
             data_root=str(system.get("DockerRootDir", "")),
             desktop="Docker Desktop" in name,
         )
@@ -88,9 +85,6 @@ class DockerEngine:
             ["image", "inspect", "--format", "{{json .RepoDigests}}", reference]
         ).output
         return str((json.loads(digests) or [""])[0])
-
-    def tag(self, source: str, reference: str) -> None:
-        self._checked(["tag", source, reference])
 
     def import_image(self, archive: Path, reference: str, changes: Sequence[str]) -> None:
         with _making(reference) as client:
@@ -135,7 +129,7 @@ class DockerEngine:
             return
         if re.search(rb"overlap|address already in use", done.errors):
             raise SubnetTaken(plan.subnet)
-        raise Unavailable(f"network {plan.name} was not made: {_last_lines(done.errors)}")
+        raise Unavailable(f"network {plan.name} was not made: {last_lines(done.errors)}")
 
     def create_container(self, plan: ContainerPlan) -> None:
         self._checked(["create", *container_arguments(plan)])
@@ -256,7 +250,7 @@ def _once(image: str, command: Sequence[str], flags: Sequence[str]) -> list[str]
 
 
 def _failed(words: Sequence[str], done: Completed) -> BottleError:
-    text = _last_lines(done.errors)
+    text = last_lines(done.errors)
     if _NO_ENGINE.search(text):
         return Unavailable(f"the Docker engine does not answer: {text}", _START_ENGINE)
     return Unavailable(f"docker {words[0]} failed: {text}")
@@ -271,11 +265,6 @@ def _making(reference: str) -> Iterator[DockerClient]:
     try:
         yield DockerClient()
     except DockerException as error:
-        text = _last_lines(error.stderr or str(error))
+        text = last_lines(error.stderr or str(error))
         remedy = _START_ENGINE if _NO_ENGINE.search(text) else "run `invoke build --no-cache`"
         raise Unavailable(f"image {reference} could not be made: {text}", remedy) from None
-
-
-def _last_lines(text: str | bytes) -> str:
-    words = text.decode(errors="replace") if isinstance(text, bytes) else text
-    return " ".join(line.strip() for line in words.strip().splitlines()[-3:])

@@ -17,11 +17,8 @@ class EngineFacts:
     version: str
     architecture: str
     """As in image manifests: `amd64` or `arm64`."""
-    operating_system: str
     runtimes: Mapping[str, str]
     """Runtime name to the path of its program, as registered."""
-    default_runtime: str
-    security: tuple[str, ...]
     data_root: str
     desktop: bool
     """Docker Desktop: the engine lives in a virtual machine."""
@@ -99,9 +96,6 @@ class Engine(Protocol):
 
     def pull(self, reference: str, seconds: float) -> str:
         """Pull an image and give its repository digest; raise Unavailable after `seconds`."""
-
-    def tag(self, source: str, reference: str) -> None:
-        """Give an image one more name."""
 
     def import_image(self, archive: Path, reference: str, changes: Sequence[str]) -> None:
         """Make an image of a root file system archive, with Dockerfile instructions applied."""

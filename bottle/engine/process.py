@@ -138,6 +138,12 @@ class Pipe:
         stderr.close()
 
 
+def last_lines(text: bytes | str, count: int = 3) -> str:
+    """Give the end of what a program wrote, in one line."""
+    words = text.decode(errors="replace") if isinstance(text, bytes) else text
+    return " ".join(line.strip() for line in words.strip().splitlines()[-count:])
+
+
 def hand_over(command: Sequence[str], meanwhile: Callable[[], None]) -> int:
     """Run a client on our own terminal or pipes; give its exit code.
 

@@ -18,6 +18,10 @@ import ssl
 import sys
 from collections.abc import Callable
 
+TYPE_CHECKING = False  # as a type checker takes it: the import would cost time at each start
+if TYPE_CHECKING:
+    from typing import Any
+
 NONCE = b"claude-bottle-probe:"
 SO_BINDTODEVICE = 25
 IP_PKTINFO = 8
@@ -166,7 +170,7 @@ def way(proxy: list[object], host: str) -> dict[str, object]:
         return {"error": f"{type(error).__name__}: {error}"[:200]}
 
 
-def observe(request: dict[str, object]) -> dict[str, object]:
+def observe(request: dict[str, Any]) -> dict[str, object]:
     """Gather everything; `request` says where to send, and which host's way to try."""
     return {
         "self": status("self"),
@@ -184,8 +188,8 @@ def observe(request: dict[str, object]) -> dict[str, object]:
         "write_root": write_root(),
         "signal_first": signal_first(),
         "docker_socket": os.path.exists("/var/run/docker.sock"),  # noqa: PTH110  # light start
-        "sent": send_tricks(request["udp"], request["tcp"], request["hosts"]),  # type: ignore[arg-type]
-        "ways": {host: way(request["proxy"], host) for host in request["ways"]},  # type: ignore
+        "sent": send_tricks(request["udp"], request["tcp"], request["hosts"]),
+        "ways": {host: way(request["proxy"], host) for host in request["ways"]},
     }
 
 

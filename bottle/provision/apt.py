@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from bottle.engine.process import last_lines
 from bottle.errors import Unavailable
-from bottle.provision.machine import Machine, as_root, clean, last_lines
+from bottle.provision.machine import Machine, as_root, clean
 from bottle.provision.progress import Progress, lively
 
 _UPDATE_SECONDS: Final = 300

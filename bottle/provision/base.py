@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from bottle.engine.port import Engine
+from bottle.engine.process import last_lines
 from bottle.errors import TimeLimit, Unavailable
 from bottle.provision import apt, cache, packages
-from bottle.provision.machine import Machine, last_lines, without_ours
+from bottle.provision.machine import Machine, without_ours
 from bottle.provision.progress import Progress, lively
 
 REFERENCE: Final = "claude-bottle/base:trixie"

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from bottle.engine.process import last_lines
 from bottle.errors import Unavailable
 from bottle.provision import cache, pip
-from bottle.provision.machine import Machine, last_lines, without_ours
+from bottle.provision.machine import Machine, without_ours
 from bottle.provision.progress import Progress, lively
 
 VERSION: Final = "2.1.330"

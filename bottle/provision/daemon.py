@@ -9,9 +9,10 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
+from bottle.engine.process import last_lines
 from bottle.errors import Unavailable
 from bottle.provision import apt
-from bottle.provision.machine import Machine, as_root, clean, last_lines
+from bottle.provision.machine import Machine, as_root, clean
 from bottle.provision.progress import Progress, lively
 
 LOG: Final = "/var/log/claude-bottle-dockerd.log"

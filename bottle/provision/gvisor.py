@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from bottle.core.plan import LABEL
 from bottle.engine.port import Attached, Engine
+from bottle.engine.process import last_lines
 from bottle.errors import BottleError, Unavailable
 from bottle.provision import hostrule
-from bottle.provision.machine import last_lines
 
 RUNTIME: Final = "runsc"
 _TRIAL_SECONDS: Final = 20

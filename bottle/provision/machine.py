@@ -186,9 +186,3 @@ def as_root(machine: Machine, words: Sequence[str], keep: Sequence[str] = ()) ->
     flags = [] if machine.terminal else ["--non-interactive"]
     flags += [f"--preserve-env={','.join(keep)}"] if keep else []
     return ("sudo", *flags, *words)
-
-
-def last_lines(text: bytes | str, count: int = 3) -> str:
-    """Give the end of what a program wrote, in one line."""
-    words = text.decode(errors="replace") if isinstance(text, bytes) else text
-    return " ".join(line.strip() for line in words.strip().splitlines()[-count:])

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from bottle.engine.process import last_lines
 from bottle.errors import Unavailable
-from bottle.provision.machine import Machine, last_lines
+from bottle.provision.machine import Machine
 
 REQUIREMENTS: Final = Path(__file__).parents[2] / "requirements"
 _SECONDS: Final = 600

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from bottle.engine.port import Engine
+from bottle.engine.process import last_lines
 from bottle.errors import Unavailable
 from bottle.provision import cache, daemon, pip
 from bottle.provision.gvisor import RUNTIME, works
-from bottle.provision.machine import Machine, as_root, last_lines, without_ours
+from bottle.provision.machine import Machine, as_root, without_ours
 from bottle.provision.progress import Progress, lively
 
 PROGRAM: Final = "/usr/local/bin/runsc"

@@ -155,7 +155,7 @@ def _observe(engine: Engine, plan: Plan, ready: Observed) -> Observed:
 
 def _host_addresses(plan: Plan) -> list[str]:
     """Give the addresses that the host may hold on the networks of this bottle alone."""
-    return [str(plan.slot.inside[1]), str(plan.slot.outside[1])]
+    return [network.gateway for network in plan.networks]
 
 
 def _api_hosts(plan: Plan) -> list[str]:

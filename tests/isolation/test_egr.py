@@ -5,16 +5,15 @@ from __future__ import annotations
 import secrets
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import bottles
+from tests.support import bottles, sinks
 from tests.support.bottles import LISTED, UNLISTED, Live
 from tests.support.launcher import until
 
-PROGRAM = (Path(__file__).parent / "probes" / "tunnel.py").read_text(encoding="utf-8")
+PROGRAM = sinks.program("tunnel")
 PLAYED = (bottles.API, LISTED, UNLISTED, "below.example.org", "example.org")
 FAST = 1.0
 

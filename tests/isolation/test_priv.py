@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import bottles
+from tests.support import bottles, sinks
 from tests.support.bottles import Live
 
-PROGRAM = (Path(__file__).parent / "probes" / "rights.py").read_text(encoding="utf-8")
+PROGRAM = sinks.program("rights")
 BOMB = """
 import errno, os, signal, time
 def main(_):

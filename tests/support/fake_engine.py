@@ -26,10 +26,7 @@ CERTIFICATE = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"
 FACTS = EngineFacts(
     version="0",
     architecture="amd64",
-    operating_system="fake",
     runtimes={"runc": "runc"},
-    default_runtime="runc",
-    security=(),
     data_root="/",
     desktop=False,
 )
@@ -176,9 +173,6 @@ class FakeEngine:
 
     def pull(self, reference: str, seconds: float) -> str:  # noqa: ARG002  # the protocol
         raise AssertionError(f"a session pulls nothing: {reference}")
-
-    def tag(self, source: str, reference: str) -> None:
-        raise AssertionError(f"a session tags nothing: {source} {reference}")
 
     def import_image(self, archive: Path, reference: str, changes: Sequence[str]) -> None:
         raise AssertionError(f"a session imports nothing: {archive} {reference} {changes}")

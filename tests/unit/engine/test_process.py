@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bottle.engine.process import Pipe, hand_over
+from bottle.engine.process import Pipe, hand_over, last_lines
 from bottle.errors import TimeLimit, Unavailable
 
 
@@ -236,3 +236,7 @@ class TestHandOver:
         with pytest.raises(KeyError):
             hand_over(["sh", "-c", 'echo $$ >"$0"; exec sleep 60', str(told)], stop)
         assert not Path(f"/proc/{told.read_text().strip()}").exists()
+
+
+def test_the_end_of_a_text() -> None:
+    assert last_lines(b"a\nb\n c \nd\n") == "b c d"

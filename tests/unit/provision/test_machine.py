@@ -14,7 +14,7 @@ import pytest
 
 from bottle.errors import TimeLimit, Unavailable
 from bottle.provision import machine
-from bottle.provision.machine import ThisMachine, as_root, last_lines, without_ours
+from bottle.provision.machine import ThisMachine, as_root, without_ours
 from tests.unit.provision.fakes import FakeMachine
 
 HERE = ThisMachine(environment={"PATH": "/usr/bin:/bin", "CLAUDE_BOTTLE_OAUTH_TOKEN": "canary"})
@@ -126,7 +126,3 @@ def test_sudo_asks_only_at_a_terminal() -> None:
 def test_neither_root_nor_sudo() -> None:
     with pytest.raises(Unavailable, match="needs root"):
         as_root(FakeMachine(root=False), ["true"])
-
-
-def test_the_end_of_a_text() -> None:
-    assert last_lines(b"a\nb\n c \nd\n") == "b c d"
