@@ -8,8 +8,16 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bottle.core.addresses import refused
-from bottle.core.allowlist import Allowlist, HostPattern, PatternError, Reason, canonical
+from bottle.core.allowlist import (
+    Allowlist,
+    HostPattern,
+    PatternError,
+    Reason,
+    canonical,
+    normalised,
+)
 from bottle.core.egress import Credential, Head, injected, judge_credentials, judge_head, parse
+from tests.support.strategies import examples
 
 _LABELS = st.text(string.ascii_lowercase + string.digits + "-_", min_size=1, max_size=10).filter(
     lambda label: not label.startswith("-") and not label.endswith("-")
@@ -27,12 +35,14 @@ _ALLOWLISTS = st.lists(_PATTERNS, max_size=6).map(Allowlist.of)
 class TestDenyByDefault:
     """ "Deny by default": what no entry means is denied, however it is spelled."""
 
+    @examples(5)
     @given(_ALLOWLISTS, st.text(max_size=40), _PORTS)
     def test_any_text(self, allowlist: Allowlist, host: str, port: int) -> None:
         decision = allowlist.decide(host, port)
         if decision.allowed:
-            name = canonical(host)
+            name = normalised(host)
             assert name is not None
+            assert canonical(name) == name == decision.host
             assert any(p.matches(name) and p.port == port for p in allowlist.patterns)
         else:
             assert decision.reason is not Reason.LISTED
@@ -58,13 +68,39 @@ class TestDenyByDefault:
         assert allowlist.decide(str(address), port).reason is Reason.ADDRESS
 
 
+class TestAddingAnEntry:
+    """Adding an entry never denies what was allowed, and opens only what the entry means."""
+
+    @examples(5)
+    @given(st.lists(_PATTERNS, max_size=4), _PATTERNS, st.data())
+    def test_never_denies(
+        self, patterns: list[HostPattern], added: HostPattern, data: st.DataObject
+    ) -> None:
+        aimed = data.draw(st.sampled_from([*patterns, added]))
+        front = "a." if aimed.below else ""
+        host = data.draw(st.one_of(st.just(front + aimed.host), _NAMES))
+        port = data.draw(st.one_of(st.just(aimed.port), _PORTS))
+        before = Allowlist.of(patterns).decide(host, port)
+        after = Allowlist.of([*patterns, added]).decide(host, port)
+        alone = Allowlist.of([added]).decide(host, port)
+        assert after.allowed == (before.allowed or alone.allowed)
+
+
 class TestSpelling:
     """One name, one spelling: what is compared is canonical."""
 
+    @examples(5)
     @given(st.text(max_size=40))
     def test_canonical_is_stable(self, text: str) -> None:
         name = canonical(text)
         assert name is None or canonical(name) == name
+        assert name is None or normalised(text) == name
+
+    @examples(5)
+    @given(st.text(max_size=40))
+    def test_normalised_is_canonical(self, text: str) -> None:
+        name = normalised(text)
+        assert name is None or canonical(name) == normalised(name) == name
 
     @given(_PATTERNS)
     def test_an_entry_is_read_back(self, pattern: HostPattern) -> None:
@@ -78,6 +114,7 @@ class TestSpelling:
         assume(canonical(host) is not None)
         assert Allowlist.of([pattern]).decide(spelled, pattern.port).host == host
 
+    @examples(5)
     @given(st.text(max_size=60))
     def test_any_text_is_an_entry_or_says_why_not(self, text: str) -> None:
         try:

@@ -11,6 +11,7 @@ from bottle.core.allowlist import (
     PatternError,
     Reason,
     canonical,
+    normalised,
 )
 
 
@@ -55,6 +56,13 @@ class TestCanonical:
             "a:1.example",
             "*.example.com",
             "bücher.example",
+            "xn--a.example",
+            "xn--.example",
+            "xn--bcher-kva-.example",
+            "xn--example-.example",
+            "xn--bcher-kvb.example",
+            "xn--0-.example",
+            "xn--ls8h.example",
             "\uff41.example",
             "\u212a.example",
             "example。com",
@@ -74,6 +82,66 @@ class TestCanonical:
         assert canonical(spelled) is None
 
 
+class TestNormalised:
+    """UTS 46: what a browser makes of a text, before it asks for a name."""
+
+    @pytest.mark.parametrize(
+        ("spelled", "name"),
+        [
+            ("Example.COM.", "example.com"),
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("BÜCHER.example", "xn--bcher-kva.example"),
+            ("bu\u0308cher.example", "xn--bcher-kva.example"),
+            ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+            ("straße.example", "xn--strae-oqa.example"),
+            ("中文.example", "xn--fiq228c.example"),
+            ("\uff45\uff58ample\uff0ecom", "example.com"),
+            ("example\u3002com", "example.com"),
+            ("example\uff61com\uff61", "example.com"),
+            ("exa\u00admple.com", "example.com"),
+            ("\u212aelvin.example", "kelvin.example"),
+            ("\u2460.example", "1.example"),
+            ("пример.рф", "xn--e1afmkfd.xn--p1ai"),
+        ],
+    )
+    def test_one_spelling(self, spelled: str, name: str) -> None:
+        assert normalised(spelled) == name
+        assert canonical(name) == name
+
+    @pytest.mark.parametrize(
+        "spelled",
+        [
+            "",
+            "\u3002",
+            "ü",
+            "ü..example",
+            "\uff11.2.3.4",
+            "127\u3002\uff10\u30020.1",
+            "0\uff587f.1",
+            "ü.1",
+            "ü\uff0f.example",
+            "ü:443.example",
+            "ü .example",
+            "ü\0.example",
+            "\u2100.example",
+            "-ü.example",
+            "ü-.example",
+            "ab--ü.example",
+            "xn--ü.example",
+            "a\u200db.example",
+            "\u0301a.example",
+            "\U0001f600.example",
+            "\u202eabc.example",
+            "\ud800.example",
+            "ü" * 60 + ".example",
+            "ü." * 127 + "example",
+            "ü" * 100_000,
+        ],
+    )
+    def test_what_is_no_name(self, spelled: str) -> None:
+        assert normalised(spelled) is None
+
+
 class TestParse:
     @pytest.mark.parametrize(
         ("text", "pattern", "written"),
@@ -84,6 +152,13 @@ class TestParse:
             ("example.com:8443", HostPattern("example.com", 8443), "example.com:8443"),
             ("*.example.com", HostPattern("example.com", 443, True), "*.example.com"),
             ("*.example.com:80", HostPattern("example.com", 80, True), "*.example.com:80"),
+            ("Bücher.example", HostPattern("xn--bcher-kva.example"), "xn--bcher-kva.example"),
+            (
+                "*.bücher.example:80",
+                HostPattern("xn--bcher-kva.example", 80, True),
+                "*.xn--bcher-kva.example:80",
+            ),
+            ("example\u3002com", HostPattern("example.com"), "example.com"),
         ],
     )
     def test_what_can_be_written(self, text: str, pattern: HostPattern, written: str) -> None:
@@ -98,6 +173,20 @@ class TestParse:
             ("example.com/path", "without a path"),
             ("user@example.com", "without a user"),
             ("%65xample.com", "without percent signs"),
+            ("example.com\\a", "without a path"),
+            ("example.com?a", "without a query"),
+            ("example.com#a", "without a fragment"),
+            ("example.com ", "without spaces or control"),
+            ("example.com\n", "without spaces or control"),
+            ("exa\0mple.com", "without spaces or control"),
+            ("exa\u200bmple.com", "without spaces or control"),
+            ("exa\u00a0mple.com", "without spaces or control"),
+            ("\u202eexample.com", "without spaces or control"),
+            ("[127.0.0.1]", "IP addresses cannot"),
+            ("fe80::1", "IP addresses cannot"),
+            ("0177.0.0.1", "IP addresses cannot"),
+            ("127.1:80", "IP addresses cannot"),
+            ("\uff11\uff12\uff17.1", "write"),
             ("[::1]", "IP addresses cannot"),
             ("[::1]:443", "IP addresses cannot"),
             ("::1", "IP addresses cannot"),
@@ -120,10 +209,15 @@ class TestParse:
             ("*.*.example", "only at the front"),
             ("*example.com", "only at the front"),
             ("localhost", "full name"),
-            ("*.com", "plain host name"),
-            ("bücher.example", "in ASCII"),
-            ("exa mple.com", "plain host name"),
+            ("*.com", "below a top-level domain"),
+            ("*.com.", "below a top-level domain"),
+            ("*.рф", "below a top-level domain"),
+            ("\U0001f600.example", "can be registered"),
+            ("xn--a.example", "can be registered"),
+            ("\uff0a.example", "can be registered"),
+            ("exa mple.com", "without spaces"),
             ("-a.example", "plain host name"),
+            ("a" * 64 + ".example", "plain host name"),
         ],
     )
     def test_what_cannot(self, text: str, advice: str) -> None:
@@ -143,6 +237,10 @@ class TestDecide:
             ("a.b.wild.example", 443, "a.b.wild.example", "*.wild.example"),
             ("ports.example", 443, "ports.example", "ports.example"),
             ("ports.example", 8443, "ports.example", "ports.example:8443"),
+            ("\uff45xample.com", 443, "example.com", "example.com"),
+            ("example\u3002com", 443, "example.com", "example.com"),
+            ("ü.wild.example", 443, "xn--tda.wild.example", "*.wild.example"),
+            ("xn--tda.wild.example", 443, "xn--tda.wild.example", "*.wild.example"),
         ],
     )
     def test_what_is_listed(self, host: str, port: int, name: str, pattern: str) -> None:
@@ -171,7 +269,20 @@ class TestDecide:
             ("", 443, Reason.NOT_A_NAME),
             ("example.com\n", 443, Reason.NOT_A_NAME),
             ("example.com\x00.evil.example", 443, Reason.NOT_A_NAME),
-            ("\uff45xample.com", 443, Reason.NOT_A_NAME),
+            ("ex\u0430mple.com", 443, Reason.NOT_LISTED),
+            ("xn--a.wild.example", 443, Reason.NOT_A_NAME),
+            ("\U0001f600.wild.example", 443, Reason.NOT_A_NAME),
+            ("user@example.com", 443, Reason.NOT_A_NAME),
+            ("example.com%00", 443, Reason.NOT_A_NAME),
+            ("*.wild.example", 443, Reason.NOT_A_NAME),
+            ("0177.0.0.1", 443, Reason.ADDRESS),
+            ("127.1", 443, Reason.ADDRESS),
+            ("1.2.3.4.", 443, Reason.ADDRESS),
+            ("0x7f.0.0.1", 443, Reason.ADDRESS),
+            ("::ffff:1.2.3.4", 443, Reason.ADDRESS),
+            ("[fe80::1%eth0]", 443, Reason.ADDRESS),
+            ("\uff11\uff12\uff17.0.0.1", 443, Reason.ADDRESS),
+            ("127\u30020\u30020\u30021", 443, Reason.ADDRESS),
         ],
     )
     def test_what_is_not(self, host: str, port: int, reason: Reason) -> None:
