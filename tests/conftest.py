@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SECURITY_MODEL = ROOT / "docs" / "security-model.md"
 ISOLATION = ROOT / "tests" / "isolation"
 
-settings.register_profile("ci", max_examples=120, deadline=None, derandomize=False)
+settings.register_profile("ci", max_examples=100, deadline=None, derandomize=False)
 settings.register_profile("long", max_examples=5000, deadline=None, derandomize=False)
 
 

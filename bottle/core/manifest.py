@@ -2,54 +2,104 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Any, Final
 
-from bottle.core import document
-from bottle.core.allowlist import HostPattern, PatternError
+from bottle.core import document, inheritance
+from bottle.core.allowlist import HostPattern
+from bottle.core.inheritance import Said, Tree
+from bottle.core.language import MANIFEST, SSH_LATER
+from bottle.core.place import Later, Place, few, nearest, shown
+from bottle.core.rules import Prompt, Registries, Variable
 from bottle.errors import ManifestError, Problem
 
-RUNTIMES: Final = ("runc", "runsc")
-SIDECARS: Final = ("mitmproxy",)
-NOT_YET_SIDECARS: Final = ("pipelock",)
-ADAPTERS: Final = ("claude", "shell", "demo")
 DEMO: Final = "demo"
 """The reserved agent: only it runs the demo adapter, against a stand-in of the API."""
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
-_SKILL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-_LONGEST_PROMPT = 64 * 1024
-_SHOWN = 60
-_Entry = TypeVar("_Entry")
+_LEAST_PIDS_OF_GVISOR: Final = 1024
+"""gVisor's own threads count too."""
 
-_RESERVED = re.compile(
-    r"(?i:(https?|all|no|ftp)_proxy)|PATH|HOME|USER|SHELL|IFS|ENV|BASH_ENV|LD_\w*|NODE_\w*|PYTHON\w*"
-    r"|SSL_CERT_\w+|\w*_CA_BUNDLE|GIT_SSL_\w+|GIT_PROXY\w*|GIT_CONFIG\w*|PIP_CERT|PIP_PROXY"
-    r"|CARGO_HTTP_\w+"
-    r"|npm_config_\w+|ANTHROPIC_\w+|CLAUDE_\w+"
-)
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A host of an allowlist, and the path at which it was listed."""
+
+    pattern: HostPattern
+    origin: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """A package client whose configured hosts are listed, and the path at which that was said."""
+
+    name: str
+    origin: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Egress:
     """What may leave a bottle, and the sidecar that guards it."""
 
-    allowlist: tuple[HostPattern, ...] = ()
+    allowlist: tuple[Entry, ...] = ()
+    clients: tuple[Client, ...] = ()
     proxy: str = "mitmproxy"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ssh:
+    """A host that is reached by SSH with a key of the person's."""
+
+    host: str
+    key: str
+    known_hosts: str
+    port: int = 22
+    user: str = "git"
+    repositories: tuple[str, ...] = ()
+    access: str = ""
+    origin: str = ""
+
+    @property
+    def name(self) -> str:
+        """The host as known_hosts files write it."""
+        return self.host if self.port == 22 else f"[{self.host}]:{self.port}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much of the host a bottle may use; sizes in MiB."""
+
+    memory: int = 4096
+    cpus: float = 0
+    """Processors; 0 is no limit."""
+    pids: int = 1024
+    tmp: int = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """What a bottle's image has beside what every agent's has."""
+
+    packages: tuple[str, ...] = ()
+    dockerfile: str = ""
+    """Path below the manifest's folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Bottle:
-    """A named kind of container: runtime, environment, egress."""
+    """A named kind of container, with all that it has from the bottles that it extends."""
 
     name: str
     runtime: str = "runc"
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, Variable] = field(default_factory=dict)
+    ssh: tuple[Ssh, ...] = ()
     egress: Egress = field(default_factory=Egress)
+    limits: Limits = field(default_factory=Limits)
+    image: Image = field(default_factory=Image)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where each of its settings was said: `limits.memory` to `bottles.base.limits.memory`."""
+    later: tuple[Later, ...] = ()
+    """What it asks for that is not supported yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +111,12 @@ class Agent:
     adapter: str = "claude"
     skills: tuple[str, ...] = ()
     prompt: str = ""
+    prompt_file: str = ""
+    """Where the prompt stands, below the manifest's folder; it is read apart from the manifest."""
+    args: tuple[str, ...] = ()
+    env: Mapping[str, Variable] = field(default_factory=dict)
+    later: tuple[Later, ...] = ()
+    """What it asks for that is not supported yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,216 +126,165 @@ class Manifest:
     bottles: Mapping[str, Bottle]
     agents: Mapping[str, Agent]
 
+    def environment(self, agent: Agent) -> Mapping[str, Variable]:
+        """Give an agent's variables: its bottle's, and over them its own."""
+        return {**self.bottles[agent.bottle].env, **agent.env}
+
 
 def parse(content: bytes) -> Manifest:
     """Read a manifest; raise ManifestError with every problem at once."""
-    reader = _Reader()
-    manifest = reader.manifest(document.read(content))
-    if reader.problems:
-        raise ManifestError(tuple(reader.problems))
+    manifest, problems = survey(content)
+    if problems:
+        raise ManifestError(problems)
     return manifest
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Suggest the known name most like `name`, as a sentence, or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else ""
+def survey(content: bytes) -> tuple[Manifest, tuple[Problem, ...]]:
+    """Read a manifest as far as it goes, with every problem; only without any is it one.
+
+    Raise ManifestError when its text is no JSON5 at all.
+    """
+    at = Place()
+    declared = MANIFEST.read(document.read(content), at)
+    bottles = _bottles(declared.get("bottles", {}), at)
+    agents = _agents(declared.get("agents", {}), bottles, at)
+    return Manifest(bottles=bottles, agents=agents), tuple(dict.fromkeys(at.problems))
 
 
-class _Reader:
-    """Walks plain values, collecting problems; what it returns counts only when there are none."""
-
-    def __init__(self) -> None:
-        self.problems: list[Problem] = []
-
-    def manifest(self, value: object) -> Manifest:
-        top = self._object(value, "", {"$schema", "bottles", "agents"}, {"bottles", "agents"})
-        if "$schema" in top:
-            self._text(top["$schema"], "$schema")
-        bottles = self._named(top.get("bottles", {}), "bottles", self._bottle)
-        agents = self._named(top.get("agents", {}), "agents", self._agent)
-        for agent in agents.values():
-            self._check_bottle(agent, top.get("bottles"))
-        return Manifest(bottles=bottles, agents=agents)
-
-    def _check_bottle(self, agent: Agent, declared: object) -> None:
-        names = declared if isinstance(declared, dict) else {}
-        path = f"agents.{agent.name}.bottle"
-        told = any(problem.path == path for problem in self.problems)
-        if agent.bottle not in names and not told:
-            self._add(
-                path,
-                repr(agent.bottle),
-                "the name of a bottle",
-                nearest(agent.bottle, names) or "declare it under bottles",
-            )
-
-    def _bottle(self, name: str, value: object, path: str) -> Bottle:
-        members = self._object(value, path, {"runtime", "env", "ssh", "egress"})
-        if self._list(members.get("ssh", []), f"{path}.ssh"):
-            self._add(
-                f"{path}.ssh",
-                "entries",
-                "an empty list",
-                "ssh is not supported yet; use https remotes",
-            )
-        return Bottle(
-            name=name,
-            runtime=self._choice(members.get("runtime", "runc"), f"{path}.runtime", RUNTIMES),
-            env=self._env(members.get("env", {}), f"{path}.env"),
-            egress=self._egress(members.get("egress", {}), f"{path}.egress"),
-        )
-
-    def _env(self, value: object, path: str) -> dict[str, str]:
-        found = {}
-        for name, content in self._object(value, path, None).items():
-            where = f"{path}.{name}" if _VARIABLE.fullmatch(name) else f"{path}[{name[:_SHOWN]!r}]"
-            if not _VARIABLE.fullmatch(name):
-                self._add(
-                    where,
-                    repr(name[:_SHOWN]),
-                    "a variable name",
-                    "letters, digits and _, not starting with a digit",
-                )
-            elif _RESERVED.fullmatch(name):
-                self._add(where, name, "a variable that weakens no wall", "it is set by the bottle")
-            found[name] = self._text(content, where)
-        return found
-
-    def _egress(self, value: object, path: str) -> Egress:
-        members = self._object(value, path, {"allowlist", "proxy"})
-        listed = self._list(members.get("allowlist", []), f"{path}.allowlist")
-        patterns = [self._pattern(v, f"{path}.allowlist[{i}]") for i, v in enumerate(listed)]
-        proxy = members.get("proxy", "mitmproxy")
-        if proxy in NOT_YET_SIDECARS:
-            self._add(f"{path}.proxy", repr(proxy), "'mitmproxy'", f"{proxy} is not supported yet")
-        else:
-            self._choice(proxy, f"{path}.proxy", SIDECARS)
-        return Egress(allowlist=tuple(p for p in patterns if p))
-
-    def _pattern(self, value: object, path: str) -> HostPattern | None:
-        text = self._text(value, path)
-        if not isinstance(value, str):
-            return None
-        try:
-            return HostPattern.parse(text)
-        except PatternError as error:
-            self._add(path, repr(text[:_SHOWN]), "a host name", str(error))
-            return None
-
-    def _agent(self, name: str, value: object, path: str) -> Agent:
-        keys = {"bottle", "adapter", "skills", "prompt"}
-        members = self._object(value, path, keys, {"bottle"})
-        skills = self._list(members.get("skills", []), f"{path}.skills")
-        adapter = self._choice(members.get("adapter", "claude"), f"{path}.adapter", ADAPTERS)
-        if (adapter == DEMO) != (name == DEMO):
-            self._add(
-                f"{path}.adapter",
-                repr(adapter),
-                "'demo' for the agent demo, and for it alone",
-                "rename the agent or choose another adapter",
-            )
-        prompt = self._text(members.get("prompt", ""), f"{path}.prompt")
-        if len(prompt.encode()) > _LONGEST_PROMPT:
-            self._add(f"{path}.prompt", f"{len(prompt)} characters", "at most 64 KiB")
-        return Agent(
-            name=name,
-            bottle=self._text(members["bottle"], f"{path}.bottle") if "bottle" in members else "",
-            adapter=adapter,
-            skills=self._skills(skills, f"{path}.skills"),
-            prompt=prompt,
-        )
-
-    def _skills(self, values: list[object], path: str) -> tuple[str, ...]:
-        names: list[str] = []
-        for index, value in enumerate(values):
-            name = self._text(value, f"{path}[{index}]")
-            if isinstance(value, str) and not _SKILL.fullmatch(name):
-                self._add(
-                    f"{path}[{index}]",
-                    repr(name[:_SHOWN]),
-                    "the name of a skill",
-                    "letters, digits, - and _: it names a folder",
-                )
-            elif name in names:
-                self._add(f"{path}[{index}]", repr(name), "each skill once", "remove the repeat")
-            names.append(name)
-        return tuple(names)
-
-    def _named(
-        self, value: object, path: str, read: Callable[[str, object, str], _Entry]
-    ) -> dict[str, _Entry]:
-        found = {}
-        for name, content in self._object(value, path, None).items():
-            if _NAME.fullmatch(name):
-                found[name] = read(name, content, f"{path}.{name}")
-                continue
-            self._add(
-                f"{path}[{name[:_SHOWN]!r}]",
-                repr(name[:_SHOWN]),
-                "a name",
-                "small letters, digits, - and _, at most 40",
-            )
-        return found
-
-    def _object(
-        self,
-        value: object,
-        path: str,
-        keys: set[str] | None,
-        required: frozenset[str] | set[str] = frozenset(),
-    ) -> dict[str, object]:
-        if not isinstance(value, dict):
-            self._add(path, _kind(value), "an object")
-            return {}
-        dot = f"{path}." if path else ""
-        for name in value if keys is not None else ():
-            if name not in (keys or ()):
-                self._add(
-                    f"{dot}{name[:_SHOWN]}",
-                    "an unknown key",
-                    f"one of {', '.join(sorted(keys or ()))}",
-                    nearest(name, keys or ()),
-                )
-        for name in sorted(required - value.keys()):
-            self._add(f"{dot}{name}", "nothing", "a value", f"add {name}")
-        return {k: v for k, v in value.items() if keys is None or k in keys}
-
-    def _list(self, value: object, path: str) -> list[object]:
-        if isinstance(value, list):
-            return value
-        self._add(path, _kind(value), "a list")
-        return []
-
-    def _text(self, value: object, path: str) -> str:
-        if isinstance(value, str) and "\0" not in value:
-            return value
-        self._add(path, _kind(value) if not isinstance(value, str) else "a NUL character", "text")
-        return ""
-
-    def _choice(self, value: object, path: str, choices: tuple[str, ...]) -> str:
-        if isinstance(value, str) and value in choices:
-            return value
-        found = repr(value[:_SHOWN]) if isinstance(value, str) else _kind(value)
-        self._add(
-            path,
-            found,
-            "one of " + ", ".join(map(repr, choices)),
-            nearest(value, choices) if isinstance(value, str) else "",
-        )
-        return choices[0]
-
-    def _add(self, path: str, found: str, wanted: str, remedy: str = "") -> None:
-        self.problems.append(Problem(path=path, found=found, wanted=wanted, remedy=remedy))
+# -- bottles
 
 
-def _kind(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return f"the number {value}"
-    if isinstance(value, str):
-        return "text"
-    return "a list" if isinstance(value, list) else "an object"
+def _bottles(declared: Mapping[str, Mapping[str, Any]], at: Place) -> dict[str, Bottle]:
+    place = at.key("bottles")
+    trees = inheritance.resolved(declared, place)
+    later = inheritance.by_owner(at.later)
+    return {name: _bottle(name, tree, later, place.key(name)) for name, tree in trees.items()}
+
+
+def _bottle(
+    name: str, tree: Mapping[str, Tree], later: Mapping[str, list[Later]], at: Place
+) -> Bottle:
+    origins = dict(inheritance.origins(tree))
+    whole = (entry for entry in tree.get("ssh", ()) if _is_whole(entry))
+    ssh = tuple(Ssh(**entry.value, origin=entry.path) for entry in whole)
+    bottle = Bottle(
+        name=name,
+        **_values(tree, "runtime"),
+        env=_values(tree.get("env", {})),
+        ssh=ssh,
+        egress=_egress(tree.get("egress", {})),
+        limits=Limits(**_values(tree.get("limits", {}))),
+        image=_image(tree.get("image", {})),
+        origins=origins,
+        later=(
+            *(Later(path=entry.origin, reason=SSH_LATER) for entry in ssh),
+            *inheritance.in_effect(later, origins.values()),
+        ),
+    )
+    _check_limits(bottle, at)
+    _check_ssh(bottle, at)
+    return bottle
+
+
+def _values(tree: Mapping[str, Tree], *names: str) -> dict[str, Any]:
+    """Give the values of a map's leaves, of these names or of all."""
+    return {name: tree[name].value for name in names or tree if name in tree}
+
+
+def _is_whole(entry: Said) -> bool:
+    return {"host", "key", "known_hosts"} <= set(entry.value)
+
+
+def _egress(tree: Mapping[str, Tree]) -> Egress:
+    listed = tree.get("allowlist", ())
+    hosts = {e.value: e.path for e in reversed(listed) if isinstance(e.value, HostPattern)}
+    clients = {
+        name: entry.path
+        for entry in reversed(listed)
+        if isinstance(entry.value, Registries)
+        for name in entry.value.clients
+    }
+    return Egress(
+        allowlist=tuple(Entry(pattern=p, origin=o) for p, o in sorted(hosts.items())),
+        clients=tuple(Client(name=n, origin=o) for n, o in sorted(clients.items())),
+        **_values(tree, "proxy"),
+    )
+
+
+def _image(tree: Mapping[str, Tree]) -> Image:
+    names = {item.value for item in tree.get("packages", ())}
+    return Image(packages=tuple(sorted(names)), **_values(tree, "dockerfile"))
+
+
+def _check_limits(bottle: Bottle, at: Place) -> None:
+    """Note limits that do not fit together, where they were said: extended bottles share them."""
+    limits, said = bottle.limits, bottle.origins
+    if limits.tmp > limits.memory:
+        place = Place(said.get("limits.tmp") or said["limits.memory"], at.problems)
+        remedy = "what lies in /tmp counts into the memory"
+        place.refuse(f"{limits.tmp}m", f"at most the memory, {limits.memory}m", remedy)
+    if bottle.runtime == "runsc" and limits.pids < _LEAST_PIDS_OF_GVISOR:
+        wanted = f"at least {_LEAST_PIDS_OF_GVISOR} with runsc"
+        place = Place(said["limits.pids"], at.problems)
+        place.refuse(f"the number {limits.pids}", wanted, "gVisor's own threads count too")
+
+
+def _check_ssh(bottle: Bottle, at: Place) -> None:
+    seen: dict[str, str] = {}
+    for entry in bottle.ssh:
+        if entry.name in seen:
+            wanted = f"each host once; {seen[entry.name]} names it too"
+            Place(entry.origin, at.problems).refuse(shown(entry.name), wanted)
+        seen.setdefault(entry.name, entry.origin)
+
+
+# -- agents
+
+
+def _agents(
+    declared: Mapping[str, Mapping[str, Any]], bottles: Mapping[str, Bottle], at: Place
+) -> dict[str, Agent]:
+    place = at.key("agents")
+    later = inheritance.by_owner(at.later)
+    agents = {
+        name: _agent(name, members, later.get(place.key(name).path, ()))
+        for name, members in declared.items()
+    }
+    for name, members in declared.items():
+        _check_bottle(members, bottles, place.key(name).key("bottle"))
+        _check_adapter(agents[name], place.key(name).key("adapter"))
+    return agents
+
+
+def _agent(name: str, members: Mapping[str, Any], later: Iterable[Later]) -> Agent:
+    known = dict(members)
+    prompt = known.pop("prompt", Prompt())
+    return Agent(
+        name=name,
+        bottle=known.pop("bottle", ""),
+        prompt=prompt.text,
+        prompt_file=prompt.file,
+        later=tuple(later),
+        **known,
+    )
+
+
+def _check_bottle(members: Mapping[str, Any], bottles: Mapping[str, Bottle], at: Place) -> None:
+    name = members.get("bottle")
+    if name is not None and name not in bottles:
+        remedy = nearest(name, few(bottles, at)) or "declare it under bottles"
+        at.refuse(shown(name), "the name of a bottle", remedy)
+
+
+def _check_adapter(agent: Agent, at: Place) -> None:
+    if (agent.adapter == DEMO) != (agent.name == DEMO):
+        wanted = "'demo' for the agent demo, and for it alone"
+        at.refuse(shown(agent.adapter), wanted, "rename the agent or choose another adapter")
+
+
+def variables(manifest: Manifest, agent: Agent) -> Iterator[tuple[str, Variable, str]]:
+    """Give each variable of an agent's with its name and the path at which it was said."""
+    origins = manifest.bottles[agent.bottle].origins
+    for name, variable in sorted(manifest.environment(agent).items()):
+        own = f"agents.{agent.name}.env.{name}"
+        yield name, variable, own if name in agent.env else origins[f"env.{name}"]
