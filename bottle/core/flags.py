@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bottle.core.plan import ContainerPlan, NetworkPlan
+from bottle.core.parts import ContainerPlan, NetworkPlan
 
 
 def network_arguments(plan: NetworkPlan) -> tuple[str, ...]:
@@ -34,6 +34,7 @@ def container_arguments(plan: ContainerPlan) -> tuple[str, ...]:
         f"--memory-swap={plan.memory}",
         f"--pids-limit={plan.pids}",
         f"--cpu-shares={plan.cpu_shares}",
+        *([f"--cpus={_cpus(plan)}"] if plan.nano_cpus else []),
         *_FIXED_FLAGS,
     ]
     words += [f"--label={name}={value}" for name, value in plan.labels.items()]
@@ -43,6 +44,11 @@ def container_arguments(plan: ContainerPlan) -> tuple[str, ...]:
     words += [f"--dns={server}" for server in plan.dns]
     words += [f"--dns-option={option}" for option in plan.dns_options]
     return (*words, f"--entrypoint={plan.command[0]}", plan.image, *plan.command[1:])
+
+
+def _cpus(plan: ContainerPlan) -> str:
+    """Write processors to the last digit that the engine keeps, as posture wants them back."""
+    return f"{plan.nano_cpus / 1e9:.9f}".rstrip("0").rstrip(".")
 
 
 _FIXED_FLAGS: Final = (

@@ -6,22 +6,33 @@ A plan holds no secret and does nothing: the engine executes it, posture compare
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from bottle.core.allowlist import Allowlist, HostPattern
-from bottle.core.manifest import DEMO, Agent, Bottle, Manifest, nearest
+from bottle.core.manifest import DEMO, Agent, Bottle, Limits, Manifest, variables
+from bottle.core.parts import Attachment, ContainerPlan, NetworkPlan, Tmpfs
+from bottle.core.place import nearest
+from bottle.core.secret import Secret
 from bottle.core.slot import Slot
 from bottle.errors import UsageError
 
 LABEL: Final = "claude-bottle"
 OWNER_LABEL: Final = "claude-bottle.owner"
 PROXY_PORT: Final = 8080
-_MIB: Final = 1024 * 1024
 _SIDECAR: Final = 2
 """Its place on both networks."""
 _PATH: Final = "/usr/local/bin:/usr/bin:/bin"
+
+INSIDE: Final = "create the network inside"
+OUTSIDE: Final = "create the network outside"
+KEEPER: Final = "start the agent's container, held by its PID 1"
+WATCH: Final = "start the watcher in the engine's network"
+STANDIN: Final = "start the stand-in"
+SIDECAR: Final = "start the sidecar"
+CONTENTS: Final = "put the contents through the pipe of PID 1"
+PROOF: Final = "prove the walls"
 
 API_HOST: Final = "api.anthropic.com"
 BUILT_IN_HOSTS: Final = {"claude": (API_HOST,), "demo": (API_HOST,), "shell": ()}
@@ -39,87 +50,21 @@ class Host:
     slot: Slot
     images: Mapping[str, str]
     """Role (`agent`, `sidecar`, `standin`, `hostrule`) to image id (`sha256:...`)."""
+    registries: Mapping[str, tuple[HostPattern, ...]] = field(default_factory=dict)
+    """Package client to the hosts that this host's own configuration of it names."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkPlan:
-    """One bridge network of the bottle's own."""
+class Given:
+    """What a start adds to the manifest: what the files it names hold, and the person's words."""
 
-    name: str
-    bridge: str
-    subnet: str
-    internal: bool
-    labels: Mapping[str, str]
-
-    @property
-    def gateway(self) -> str:
-        """The first address of the subnet; nobody holds it on an inhibited bridge."""
-        return str(ipaddress.IPv4Network(self.subnet)[1])
-
-    @property
-    def options(self) -> dict[str, str]:
-        """Bridge options; an internal bridge gets no address of the host."""
-        own = {"com.docker.network.bridge.name": self.bridge}
-        if self.internal:
-            return own | {"com.docker.network.bridge.inhibit_ipv4": "true"}
-        return own | {"com.docker.network.bridge.enable_icc": "false"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attachment:
-    """A container's place on a network."""
-
-    network: str
-    address: str
-    gateway: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tmpfs:
-    """A place in memory where a container may write."""
-
-    path: str
-    mib: int
-    uid: int
-    mode: str = "0700"
-    executable: bool = False
-
-    @property
-    def options(self) -> str:
-        """As Docker takes and reports them."""
-        run = "exec" if self.executable else "noexec"
-        return (
-            f"rw,{run},nosuid,nodev,size={self.mib}m,mode={self.mode},uid={self.uid},gid={self.uid}"
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ContainerPlan:
-    """One container: everything that `docker create` is told."""
-
-    name: str
-    role: str
-    image: str
-    hostname: str
-    runtime: str
-    uid: int
-    command: tuple[str, ...]
-    attachments: tuple[Attachment, ...]
-    """The first is given at creation, the others are connected before the start."""
-    labels: Mapping[str, str]
-    tmpfs: tuple[Tmpfs, ...]
-    environment: Mapping[str, str] = field(default_factory=dict)
-    sysctls: Mapping[str, str] = field(default_factory=dict)
-    dns: tuple[str, ...] = ()
-    dns_options: tuple[str, ...] = ()
-    memory_mib: int
-    pids: int
-    cpu_shares: int = 1024
-
-    @property
-    def memory(self) -> int:
-        """Bytes, tmpfs included; swap is the same, so that nothing is swapped out."""
-        return self.memory_mib * _MIB
+    arguments: tuple[str, ...] = ()
+    """Further words for the agent's program, beside those of the manifest."""
+    skills: Mapping[str, str] = field(default_factory=dict)
+    """Name to the digest of what it holds."""
+    dockerfile: str = ""
+    """The digest of the bottle's own Dockerfile."""
+    secrets: tuple[Secret, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +83,29 @@ class Listed:
     source: str
     built_in: bool = False
     """The agent's program needs it, whatever the manifest says."""
+    client: str = ""
+    """The package client whose configuration names it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """An environment variable of the agent's and where it comes from."""
+
+    name: str
+    text: str
+    """Empty for a secret."""
+    secret: str
+    """The launcher's variable with the value; empty for plain text."""
+    optional: bool
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Something that the engine does at a start, once everything that it needs is done."""
+
+    name: str
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +115,7 @@ class Plan:
     session: str
     agent: Agent
     bottle: Bottle
+    given: Given
     slot: Slot
     inside: NetworkPlan
     outside: NetworkPlan
@@ -156,6 +125,9 @@ class Plan:
     standin: ContainerPlan | None
     pins: tuple[Pin, ...]
     listed: tuple[Listed, ...]
+    settings: tuple[Setting, ...]
+    steps: tuple[Step, ...]
+    """In an order in which they can be done one by one."""
     images: Mapping[str, str]
 
     @property
@@ -187,7 +159,12 @@ def choose(manifest: Manifest, name: str) -> Agent:
 
 
 def compile(  # noqa: A001  # the word of the design; the builtin is not used here
-    manifest: Manifest, agent: str, host: Host, *, standin_names: tuple[str, ...] = ()
+    manifest: Manifest,
+    agent: str,
+    host: Host,
+    given: Given = Given(),
+    *,
+    standin_names: tuple[str, ...] = (),
 ) -> Plan:
     """Decide every network, container, flag and label of one agent's bottle on one host.
 
@@ -197,13 +174,15 @@ def compile(  # noqa: A001  # the word of the design; the builtin is not used he
     chosen = choose(manifest, agent)
     bottle = manifest.bottles[chosen.bottle]
     if chosen.adapter == DEMO:
-        standin_names = (API_HOST, *(p.host for p in bottle.egress.allowlist if not p.below))
+        listed_hosts = (entry.pattern for entry in bottle.egress.allowlist)
+        standin_names = (API_HOST, *(p.host for p in listed_hosts if not p.below))
     inside, outside = _networks(host, closed=bool(standin_names))
     standin = _standin(host, outside) if standin_names else None
     return Plan(
         session=host.session,
         agent=chosen,
         bottle=bottle,
+        given=given,
         slot=host.slot,
         inside=inside,
         outside=outside,
@@ -211,7 +190,12 @@ def compile(  # noqa: A001  # the word of the design; the builtin is not used he
         sidecar=_sidecar(host, inside, outside),
         standin=standin,
         pins=_pins(standin, standin_names),
-        listed=_listed(chosen, bottle),
+        listed=listed(chosen, bottle, host.registries),
+        settings=tuple(
+            Setting(name=n, text=v.text, secret=v.secret, optional=v.optional, source=origin)
+            for n, v, origin in variables(manifest, chosen)
+        ),
+        steps=_steps(with_standin=standin is not None),
         images=dict(host.images),
     )
 
@@ -223,14 +207,46 @@ def _pins(standin: ContainerPlan | None, names: Iterable[str]) -> tuple[Pin, ...
     return tuple(Pin(host=name, address=address) for name in dict.fromkeys(names))
 
 
-def _listed(agent: Agent, bottle: Bottle) -> tuple[Listed, ...]:
-    built_in = [HostPattern.parse(host) for host in BUILT_IN_HOSTS[agent.adapter]]
-    sources = dict.fromkeys(built_in, f"built in for {agent.adapter}")
-    for pattern in bottle.egress.allowlist:
-        sources.setdefault(pattern, f"bottles.{bottle.name}.egress.allowlist")
-    return tuple(
-        Listed(pattern=pattern, source=source, built_in=pattern in built_in)
-        for pattern, source in sorted(sources.items())
+def listed(
+    agent: Agent, bottle: Bottle, registries: Mapping[str, tuple[HostPattern, ...]]
+) -> tuple[Listed, ...]:
+    """Give the resolved allowlist of an agent, each entry with its source, sorted.
+
+    `registries` has the hosts of each package client that the bottle names.
+    """
+    found: dict[HostPattern, Listed] = {}
+    for entry in _listings(agent, bottle, registries):
+        found.setdefault(entry.pattern, entry)
+    return tuple(found[pattern] for pattern in sorted(found))
+
+
+def _listings(
+    agent: Agent, bottle: Bottle, registries: Mapping[str, tuple[HostPattern, ...]]
+) -> Iterator[Listed]:
+    """Give all that is listed; of what is listed more than once, the first source counts."""
+    for name in BUILT_IN_HOSTS[agent.adapter]:
+        source = f"built in for {agent.adapter}"
+        yield Listed(pattern=HostPattern.parse(name), source=source, built_in=True)
+    for entry in bottle.egress.allowlist:
+        yield Listed(pattern=entry.pattern, source=entry.origin)
+    for client in bottle.egress.clients:
+        source = f"{client.name}'s configuration, for {client.origin}"
+        for pattern in registries[client.name]:
+            yield Listed(pattern=pattern, source=source, client=client.name)
+
+
+def _steps(*, with_standin: bool) -> tuple[Step, ...]:
+    """Give the steps of a start; what does not need each other is done at once."""
+    standin = (Step(name=STANDIN, needs=(OUTSIDE,)),) if with_standin else ()
+    return (
+        Step(name=INSIDE),
+        Step(name=OUTSIDE, needs=(INSIDE,)),
+        Step(name=KEEPER, needs=(INSIDE,)),
+        Step(name=WATCH, needs=(INSIDE,)),
+        *standin,
+        Step(name=SIDECAR, needs=(OUTSIDE, *(step.name for step in standin))),
+        Step(name=CONTENTS, needs=(KEEPER, SIDECAR)),
+        Step(name=PROOF, needs=(CONTENTS, WATCH)),
     )
 
 
@@ -275,23 +291,24 @@ def _keeper(host: Host, bottle: Bottle, inside: NetworkPlan) -> ContainerPlan:
         command=("tini", "--", "/opt/bottle/hold"),
         attachments=(_place(inside, 3),),
         labels=labels(host),
-        tmpfs=_agent_tmpfs(slot),
+        tmpfs=_agent_tmpfs(slot, bottle.limits),
         environment=_agent_environment(proxy),
         sysctls=_agent_sysctls(bottle.runtime),
         dns=("127.0.0.1",),
         dns_options=("timeout:1", "attempts:1"),
-        memory_mib=4096,
-        pids=1024,
+        memory_mib=bottle.limits.memory,
+        pids=bottle.limits.pids,
         cpu_shares=512,
+        cpus=bottle.limits.cpus,
     )
 
 
-def _agent_tmpfs(slot: Slot) -> tuple[Tmpfs, ...]:
+def _agent_tmpfs(slot: Slot, limits: Limits) -> tuple[Tmpfs, ...]:
     agent, keeper = slot.agent_uid, slot.keeper_uid
     return (
-        Tmpfs(path="/tmp", mib=512, uid=agent, mode="1777", executable=True),  # noqa: S108  # a place in the bottle
+        Tmpfs(path="/tmp", mib=limits.tmp, uid=agent, mode="1777", executable=True),  # noqa: S108  # a place in the bottle
         Tmpfs(path="/home/agent", mib=512, uid=agent, executable=True),
-        Tmpfs(path="/workspace", mib=2048, uid=agent, mode="0755", executable=True),
+        Tmpfs(path="/workspace", mib=limits.memory // 2, uid=agent, mode="0755", executable=True),
         Tmpfs(path="/run/bottle", mib=64, uid=keeper, mode="0755"),
         Tmpfs(path="/etc/ssl/certs", mib=8, uid=keeper, mode="0755"),
     )

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bottle.core.plan import ContainerPlan, NetworkPlan, Plan
+from bottle.core.parts import ContainerPlan, NetworkPlan
+from bottle.core.plan import Plan
 
 _MASKED: Final = frozenset({"/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list"})
 _READ_ONLY: Final = frozenset({"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"})
@@ -95,6 +96,7 @@ def _host_config(plan: ContainerPlan) -> Wanted:
         "ShmSize": _SHARED_MEMORY,
         "Runtime": plan.runtime,
         "CpuShares": plan.cpu_shares,
+        "NanoCpus": plan.nano_cpus,
         "Memory": plan.memory,
         "MemorySwap": plan.memory,
         "PidsLimit": plan.pids,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,3 +43,9 @@ def take(environ: MutableMapping[str, str]) -> Value | None:
     """Take the token out of an environment, so that no process started from it inherits it."""
     text = environ.pop(TOKEN, None)
     return None if text is None else Value(text)
+
+
+def take_named(environ: MutableMapping[str, str], names: Iterable[str]) -> dict[str, Value]:
+    """Take variables out of an environment, as `take` does; leave out what is missing or empty."""
+    texts = {name: environ.pop(name, "") for name in dict.fromkeys(names)}
+    return {name: Value(text) for name, text in texts.items() if text}

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from bottle.core import plan as planning
-from bottle.core.manifest import parse
-from bottle.core.plan import Host, Plan
+from bottle.core.allowlist import HostPattern
+from bottle.core.manifest import Manifest, parse
+from bottle.core.plan import Given, Host, Plan
 from bottle.core.slot import Slot
 
 SESSION = "0123456789ab"
 OWNER = "o"
 ROLES = ("agent", "sidecar", "standin", "hostrule")
 IMAGES = {role: f"sha256:{number:064x}" for number, role in enumerate(ROLES)}
+CLIENTS: Final = {
+    "pip": (HostPattern("wheels.example"), HostPattern("files.wheels.example", 8443)),
+    "npm": (HostPattern("modules.example"),),
+}
+"""What this host's package clients are configured for."""
+NOTHING: Final = Given()
 
 
 def host(slot: int = 7, **changes: Any) -> Host:
-    """Give a host with every image, in a slot."""
+    """Give a host with every image and package client, in a slot."""
     return Host(
         **{
             "session": SESSION,
             "owner": OWNER,
             "slot": Slot(number=slot),
             "images": IMAGES,
+            "registries": CLIENTS,
             **changes,
         }
     )
@@ -41,9 +49,19 @@ def manifest(
     }
 
 
-def plan(slot: int = 7, *, standin_names: tuple[str, ...] = (), **declared: Any) -> Plan:
+def read(content: object) -> Manifest:
+    """Read the plain values of a manifest as the text that they would be."""
+    return parse(json.dumps(content).encode())
+
+
+def plan(
+    slot: int = 7,
+    *,
+    standin_names: tuple[str, ...] = (),
+    given: Given = NOTHING,
+    **declared: Any,
+) -> Plan:
     """Compile the one agent of such a manifest."""
     content = manifest(**declared)
     (agent,) = content["agents"]
-    parsed = parse(json.dumps(content).encode())
-    return planning.compile(parsed, agent, host(slot), standin_names=standin_names)
+    return planning.compile(read(content), agent, host(slot), given, standin_names=standin_names)

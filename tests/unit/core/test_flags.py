@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from bottle.core.flags import container_arguments, network_arguments
-from bottle.core.plan import ContainerPlan
+from bottle.core.parts import ContainerPlan
 from tests.support.plans import plan
 
 PLAN = plan()
@@ -80,6 +80,29 @@ def test_the_agents_container() -> None:
         "--tmpfs=/run/bottle:rw,noexec,nosuid,nodev,size=64m,mode=0755,uid=60129,gid=60129",
     ]
     assert set(expected) <= set(words)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "words"),
+    [
+        (None, []),
+        (2, ["--cpus=2"]),
+        (10, ["--cpus=10"]),
+        (0.1, ["--cpus=0.1"]),
+        (1.5, ["--cpus=1.5"]),
+        (1.23456789, ["--cpus=1.23456789"]),
+        (0.1234567891, ["--cpus=0.123456789"]),
+        (1023.999999, ["--cpus=1023.999999"]),
+        (1024, ["--cpus=1024"]),
+    ],
+)
+def test_processors_are_told_as_exactly_as_the_engine_reports_them(
+    cpus: float | None, words: list[str]
+) -> None:
+    keeper = plan(limits={} if cpus is None else {"cpus": cpus}).keeper
+    told = [word for word in container_arguments(keeper) if word.startswith("--cpus")]
+    assert told == words
+    assert [round(float(word[7:]) * 1e9) for word in told] == ([keeper.nano_cpus] if cpus else [])
 
 
 def test_what_runs_comes_last_and_only_it_follows_the_image() -> None:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from typing import Any
 
 import pytest
 
-from bottle.core.manifest import _RESERVED, parse
-from bottle.core.plan import API_HOST, Plan, Tmpfs, choose
+from bottle.core.manifest import parse
+from bottle.core.plan import (
+    API_HOST,
+    CONTENTS,
+    KEEPER,
+    OUTSIDE,
+    PROOF,
+    SIDECAR,
+    STANDIN,
+    WATCH,
+    Listed,
+    Plan,
+    choose,
+)
 from bottle.core.plan import compile as compile_plan
 from bottle.errors import UsageError
 from tests.support import plans
@@ -101,9 +112,8 @@ def test_the_allowlist_says_where_each_entry_comes_from(
 ) -> None:
     plan = plans.plan(adapter=adapter, allowlist=LISTS)
     named = "bottles.default.egress.allowlist"
-    expected = sorted(
-        [*expected, *((text, named) for text in LISTS)], key=lambda e: e[0].strip("*.")
-    )
+    mine = [(text, f"{named}[{index}]") for index, text in enumerate(LISTS)]
+    expected = sorted([*expected, *mine], key=lambda e: e[0].strip("*."))
     listed = [(str(e.pattern), e.source) for e in plan.listed]
     assert sorted(listed, key=lambda e: e[0].strip("*.")) == expected
     assert [e.pattern for e in plan.listed] == sorted(e.pattern for e in plan.listed)
@@ -112,6 +122,76 @@ def test_the_allowlist_says_where_each_entry_comes_from(
 def test_listing_a_built_in_host_changes_nothing() -> None:
     plan = plans.plan(allowlist=(API_HOST,))
     assert [(str(e.pattern), e.source) for e in plan.listed] == [(API_HOST, "built in for claude")]
+
+
+def test_what_package_clients_are_configured_for_is_listed_with_its_source() -> None:
+    """Only of the clients that the bottle names, and after what is built in or listed by hand."""
+    named = "bottles.default.egress.allowlist"
+    entries = ("wheels.example", {"registries": ["pip"]})
+    content = plans.manifest(adapter="shell")
+    content["bottles"]["default"]["egress"]["allowlist"] = list(entries)
+    plan = compile_plan(plans.read(content), "default", plans.host())
+    assert plan.listed == (
+        Listed(
+            pattern=plans.CLIENTS["pip"][1],
+            source=f"pip's configuration, for {named}[1]",
+            client="pip",
+        ),
+        Listed(pattern=plans.CLIENTS["pip"][0], source=f"{named}[0]"),
+    )
+
+
+def test_a_client_that_was_not_asked_for_its_hosts_is_no_empty_list() -> None:
+    content = plans.manifest(adapter="shell")
+    content["bottles"]["default"]["egress"]["allowlist"] = [{"registries": ["pip"]}]
+    with pytest.raises(KeyError):
+        compile_plan(plans.read(content), "default", plans.host(registries={}))
+
+
+def test_the_limits_are_the_agents_alone() -> None:
+    limits = {"memory": "2g", "cpus": 1.5, "pids": 2048, "tmp": "64m"}
+    plan = plans.plan(adapter="demo", limits=limits)
+    keeper = plan.keeper
+    assert (keeper.memory, keeper.nano_cpus, keeper.pids) == (2 << 30, 1_500_000_000, 2048)
+    sizes = {place.path: place.mib for place in keeper.tmpfs}
+    assert (sizes["/tmp"], sizes["/workspace"]) == (64, 1024)
+    others = [(c.memory_mib, c.cpus, c.pids) for c in plan.containers if c is not keeper]
+    assert others == [(512, 0, 256), (256, 0, 128)]
+
+
+def test_without_limits_there_are_the_usual_ones() -> None:
+    keeper = plans.plan().keeper
+    assert (keeper.memory_mib, keeper.cpus, keeper.pids) == (4096, 0, 1024)
+
+
+def test_a_setting_says_where_it_comes_from_and_has_no_secret() -> None:
+    plan = plans.plan(env={"EDITOR": "vi", "KEY": {"from": "MY_KEY", "optional": True}})
+    assert [dataclasses.asdict(setting) for setting in plan.settings] == [
+        {
+            "name": "EDITOR",
+            "text": "vi",
+            "secret": "",
+            "optional": False,
+            "source": "bottles.default.env.EDITOR",
+        },
+        {
+            "name": "KEY",
+            "text": "",
+            "secret": "MY_KEY",
+            "optional": True,
+            "source": "bottles.default.env.KEY",
+        },
+    ]
+
+
+@pytest.mark.parametrize(("adapter", "standin"), [("demo", True), ("claude", False)])
+def test_nothing_starts_before_what_it_needs(adapter: str, standin: bool) -> None:
+    steps = {step.name: step.needs for step in plans.plan(adapter=adapter).steps}
+    assert (STANDIN in steps) == (STANDIN in steps[SIDECAR]) == standin
+    assert {OUTSIDE} <= set(steps[SIDECAR])
+    assert set(steps[CONTENTS]) == {KEEPER, SIDECAR}
+    assert set(steps[PROOF]) == {CONTENTS, WATCH}
+    assert list(steps)[-1] == PROOF
 
 
 def test_the_allowlist_in_force_is_what_is_listed() -> None:
@@ -124,11 +204,6 @@ def test_the_allowlist_in_force_is_what_is_listed() -> None:
 def test_the_agents_own_variables_are_not_the_containers() -> None:
     plan = plans.plan(env={"EDITOR": "vi"})
     assert "EDITOR" not in plan.keeper.environment
-
-
-def test_what_the_bottle_sets_no_manifest_can_replace() -> None:
-    free = {name for name in plans.plan().keeper.environment if not _RESERVED.fullmatch(name)}
-    assert free == {"LANG"}
 
 
 def test_every_proxy_variable_names_the_sidecar_by_address() -> None:
@@ -147,12 +222,6 @@ def test_only_places_of_the_agents_may_hold_programs() -> None:
     assert owners["/run/bottle"] == owners["/etc/ssl/certs"] == keeper.uid
 
 
-def test_tmpfs_options_are_as_docker_takes_them() -> None:
-    place = Tmpfs(path="/x", mib=3, uid=5, mode="0755", executable=True)
-    assert place.options == "rw,exec,nosuid,nodev,size=3m,mode=0755,uid=5,gid=5"
-    assert ",noexec," in dataclasses.replace(place, executable=False).options
-
-
 def test_a_plan_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         plans.plan().keeper.runtime = "runc"  # type: ignore[misc]
@@ -166,7 +235,7 @@ def test_a_plan_cannot_be_changed() -> None:
     ],
 )
 def test_an_unknown_agent_is_a_usage_error_with_a_suggestion(name: str, remedy: str) -> None:
-    manifest = parse(json.dumps(plans.manifest()).encode())
+    manifest = plans.read(plans.manifest())
     with pytest.raises(UsageError) as caught:
         compile_plan(manifest, name, plans.host())
     assert caught.value.happened == f"there is no agent {name!r}"

@@ -173,6 +173,18 @@ def test_the_ways_that_weaken_a_container_are_found(path: str, value: object) ->
     assert all(field.startswith(path) for field, _ in found)
 
 
+@pytest.mark.parametrize(("cpus", "nano"), [(0.1, 100_000_000), (1.23456789, 1_234_567_890)])
+def test_processors_are_expected_as_they_were_planned(cpus: float, nano: int) -> None:
+    keeper = dataclasses.replace(PLAN.keeper, cpus=cpus)
+    wanted = posture.of_container(keeper)
+    record = copy.deepcopy(RECORD["keeper"])
+    assert [d.field for d in posture.diff("keeper", wanted, record)] == ["HostConfig.NanoCpus"]
+    record["HostConfig"]["NanoCpus"] = nano
+    assert posture.diff("keeper", wanted, record) == ()
+    record["HostConfig"]["NanoCpus"] = nano + 1
+    assert [d.field for d in posture.diff("keeper", wanted, record)] == ["HostConfig.NanoCpus"]
+
+
 def test_one_more_network_is_found() -> None:
     record = copy.deepcopy(RECORD["keeper"])
     record["NetworkSettings"]["Networks"]["bridge"] = {

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bottle.core.secret import Secret, Value
+from bottle.core.secret import TOKEN, Secret, Value, take, take_named
 
 CANARY = "-".join(("canary", "of", "a", "test"))
 
@@ -57,3 +57,34 @@ def test_it_cannot_be_written_out(leave: Callable[[Value], object]) -> None:
 def test_what_the_preflight_shows_has_no_place_for_a_value() -> None:
     secret = Secret(name="TOKEN", source="the environment", kept="in the sidecar")
     assert set(vars(secret)) == {"name", "source", "kept"}
+
+
+class TestTaking:
+    """What was taken out of an environment, no process started from it inherits."""
+
+    def test_the_token(self) -> None:
+        environ = {TOKEN: CANARY, "HOME": "/h"}
+        value = take(environ)
+        assert value
+        assert value.reveal() == CANARY
+        assert environ == {"HOME": "/h"}
+
+    def test_no_token(self) -> None:
+        environ = {"HOME": "/h"}
+        assert take(environ) is None
+        assert environ == {"HOME": "/h"}
+
+    def test_named_ones_and_no_others(self) -> None:
+        environ = {"A": "1" + CANARY, "B": CANARY, "C": CANARY}
+        values = take_named(environ, ["A", "B", "A"])
+        assert {name: value.reveal() for name, value in values.items()} == {
+            "A": "1" + CANARY,
+            "B": CANARY,
+        }
+        assert environ == {"C": CANARY}
+        assert CANARY not in repr(values)
+
+    @pytest.mark.parametrize("environ", [{}, {"A": ""}])
+    def test_what_is_missing_or_empty_is_no_value(self, environ: dict[str, str]) -> None:
+        assert take_named(environ, ["A"]) == {}
+        assert environ == {}
