@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from bottle.core.flags import container_arguments, network_arguments
-from bottle.core.plan import LABEL, OWNER_LABEL, ContainerPlan, NetworkPlan
+from bottle.core.parts import ContainerPlan, NetworkPlan
+from bottle.core.plan import LABEL, OWNER_LABEL
 from bottle.engine.port import Completed, EngineFacts, ImageFacts, Labelled, SubnetTaken
 from bottle.engine.process import Pipe, hand_over, last_lines
 from bottle.errors import BottleError, TimeLimit, Unavailable
@@ -61,6 +63,8 @@ class DockerEngine:
             runtimes={name: str(runtime.get("path", "")) for name, runtime in runtimes.items()},
             data_root=str(system.get("DockerRootDir", "")),
             desktop="Docker Desktop" in name,
+            cpus=int(system.get("NCPU") or 0),
+            memory=int(system.get("MemTotal") or 0),
         )
 
     def image(self, reference: str) -> ImageFacts | None:
@@ -77,6 +81,8 @@ class DockerEngine:
             labels=dict(config.get("Labels") or {}),
             volumes=tuple(config.get("Volumes") or ()),
             on_build=tuple(config.get("OnBuild") or ()),
+            layers=tuple((image.get("RootFS") or {}).get("Layers") or ()),
+            config=config,
         )
 
     def pull(self, reference: str, seconds: float) -> str:
@@ -98,19 +104,50 @@ class DockerEngine:
         arguments: Mapping[str, str],
         labels: Mapping[str, str],
         fresh: bool,
+        network: bool = False,
     ) -> None:
-        words: dict[str, Any] = {
-            "build_args": dict(arguments),
-            "labels": dict(labels),
-            "cache": not fresh,
-            "network": "none",
-            "tags": [reference],
-        }
-        with _making(reference) as client:
+        remedy = _LOOK_AT_WORDS if network else _BUILD_ANEW
+        mode = "default" if network else "none"
+        with _making(reference, remedy) as client:
             if client.buildx.is_installed():
-                client.buildx.build(context, load=True, progress=False, provenance=False, **words)
-            else:
-                client.image.legacy_build(context, **words)
+                client.buildx.build(
+                    context,
+                    load=True,
+                    progress=False,
+                    provenance=False,
+                    build_args=dict(arguments),
+                    labels=dict(labels),
+                    cache=not fresh,
+                    network=mode,
+                    tags=[reference],
+                )
+                return
+        words = ["build", "--quiet", f"--network={mode}", f"--tag={reference}"]
+        words += [f"--build-arg={name}={value}" for name, value in arguments.items()]
+        words += [f"--label={name}={value}" for name, value in labels.items()]
+        words += ["--no-cache"] if fresh else []
+        # not sayable in python-on-whales: or a build that fails leaves its container behind
+        done = self._run([*words, "--force-rm", str(context)], seconds=None)
+        if done.code:
+            raise _unmade(reference, last_lines(done.errors), remedy)
+
+    @contextmanager
+    def saved(self, reference: str) -> Iterator[IO[bytes]]:
+        words = ["save", reference]
+        with TemporaryFile() as errors, _reading([*self._docker, *words], errors) as process:
+            yield cast("IO[bytes]", process.stdout)
+            code = _end_of(process)
+            errors.seek(0)
+            if code:
+                raise _failed(words, Completed(code=code, output=b"", errors=errors.read()))
+
+    def tagged(self, label: str) -> tuple[str, ...]:
+        listing = ["image", "ls", f"--filter=label={label}", "--format={{.Repository}}:{{.Tag}}"]
+        names = self._checked(listing).output.decode().split()
+        return tuple(name for name in names if "<none>" not in name)
+
+    def remove_image(self, reference: str) -> None:
+        self._run(["image", "rm", reference])
 
     def run_once(
         self,
@@ -215,7 +252,7 @@ class DockerEngine:
         return done
 
     def _run(
-        self, words: Sequence[str], *, stdin: bytes = b"", seconds: float = _QUICK
+        self, words: Sequence[str], *, stdin: bytes = b"", seconds: float | None = _QUICK
     ) -> Completed:
         try:
             done = subprocess.run(
@@ -233,6 +270,8 @@ class DockerEngine:
         return Completed(code=done.returncode, output=done.stdout, errors=done.stderr)
 
 
+_BUILD_ANEW: Final = "run `invoke build --no-cache`"
+_LOOK_AT_WORDS: Final = "look at what its Dockerfile says, and whether the network is there"
 _START_ENGINE: Final = "start it, or run ./setup, which installs and starts one"
 _NO_ENGINE: Final = re.compile(
     r"(?i)cannot connect to the docker daemon|permission denied while trying to connect"
@@ -257,7 +296,31 @@ def _failed(words: Sequence[str], done: Completed) -> BottleError:
 
 
 @contextmanager
-def _making(reference: str) -> Iterator[DockerClient]:
+def _reading(words: Sequence[str], errors: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a client whose output is read from its pipe; it has ended when the block has."""
+    with subprocess.Popen(
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        start_new_session=True,  # as in _run
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _end_of(process: subprocess.Popen[bytes]) -> int:
+    """Read what is left of a client's output, and give its exit code."""
+    stream = cast("IO[bytes]", process.stdout)
+    while stream.read(1 << 20):
+        pass
+    return process.wait()
+
+
+@contextmanager
+def _making(reference: str, remedy: str = _BUILD_ANEW) -> Iterator[DockerClient]:
     """Give python-on-whales; turn what it raises into Unavailable."""
     from python_on_whales import DockerClient
     from python_on_whales.exceptions import DockerException
@@ -265,6 +328,9 @@ def _making(reference: str) -> Iterator[DockerClient]:
     try:
         yield DockerClient()
     except DockerException as error:
-        text = last_lines(error.stderr or str(error))
-        remedy = _START_ENGINE if _NO_ENGINE.search(text) else "run `invoke build --no-cache`"
-        raise Unavailable(f"image {reference} could not be made: {text}", remedy) from None
+        raise _unmade(reference, last_lines(error.stderr or str(error)), remedy) from None
+
+
+def _unmade(reference: str, text: str, remedy: str) -> Unavailable:
+    todo = _START_ENGINE if _NO_ENGINE.search(text) else remedy
+    return Unavailable(f"image {reference} could not be made: {text}", todo)

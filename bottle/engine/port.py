@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
-from bottle.core.plan import ContainerPlan, NetworkPlan
+from bottle.core.parts import ContainerPlan, NetworkPlan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,9 @@ class EngineFacts:
     data_root: str
     desktop: bool
     """Docker Desktop: the engine lives in a virtual machine."""
+    cpus: int
+    memory: int
+    """Bytes that the engine's machine has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,10 @@ class ImageFacts:
     labels: Mapping[str, str]
     volumes: tuple[str, ...]
     on_build: tuple[str, ...]
+    layers: tuple[str, ...] = ()
+    """`sha256:...` of each layer's plain content, the lowest first."""
+    config: Mapping[str, object] = field(default_factory=dict)
+    """The image's configuration as the engine reports it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +116,24 @@ class Engine(Protocol):
         arguments: Mapping[str, str],
         labels: Mapping[str, str],
         fresh: bool,
+        network: bool = False,
     ) -> None:
-        """Build a context without network, by buildx or the classic builder; `fresh`: no cache."""
+        """Build a context, by buildx or the classic builder; `fresh`: no cache.
+
+        Only with `network` its commands reach the engine's default network.
+        """
+
+    def saved(self, reference: str) -> AbstractContextManager[IO[bytes]]:
+        """Give an image's archive as a stream; raise Unavailable at its end when it is not whole.
+
+        Who leaves before the end of the archive need not read the rest.
+        """
+
+    def tagged(self, label: str) -> tuple[str, ...]:
+        """List the names and tags of the images that carry a label, `NAME=VALUE`."""
+
+    def remove_image(self, reference: str) -> None:
+        """Take a name from an image, and remove one without names; in use or gone is no error."""
 
     def run_once(
         self,

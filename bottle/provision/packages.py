@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import shlex
 import tarfile
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -43,13 +45,49 @@ def download_script(folder: str) -> str:
     return "\n".join(lines)
 
 
-def unpack(archive: bytes, into: Path) -> None:
-    """Take `SET/NAME.deb` members out of a tar archive; anything else in it is left alone."""
+EXTRA: Final = "extra"
+"""The folder that `extra_script` downloads into, beside those of the sets."""
+NOT_KNOWN: Final = 8
+"""Its exit code when a name is not one of a package."""
+STATUS: Final = "/var/lib/dpkg/status"
+
+
+def extra_script(folder: str, names: Sequence[str]) -> str:
+    """Give shell lines that download packages of these names into EXTRA below `folder`.
+
+    Each must be a package's exact name: apt would take `name-` for a removal and `.` for any
+    letter. The system that they are downloaded for is the one that STATUS tells of.
+    """
+    place = f"{folder}/{EXTRA}"
+    known = 'apt-cache pkgnames "$name" | grep -Fxq -e "$name"'
+    return "\n".join(
+        (
+            f"for name in {shlex.join(names)}; do",
+            f'  {known} || {{ echo "E: Unable to locate package $name" >&2; exit {NOT_KNOWN}; }}',
+            "done",
+            f"mkdir -p {place}/partial",
+            f"apt-get --option=Dir::Cache::archives={place}/ {_DOWNLOAD} -- {shlex.join(names)}",
+            f"rm -rf {place}/partial {place}/lock",
+        )
+    )
+
+
+_UNKNOWN: Final = re.compile(r"E: (?:Unable to locate package |Package ')([a-z0-9][a-z0-9+.-]+)")
+
+
+def unknown(errors: bytes) -> str:
+    """Give the name of a package that cannot be had, as apt told; empty when it told of none."""
+    found = _UNKNOWN.search(errors.decode(errors="replace"))
+    return found[1] if found else ""
+
+
+def unpack(archive: bytes, into: Path, folders: Collection[str] = SETS) -> None:
+    """Take `FOLDER/NAME.deb` members out of a tar archive; anything else in it is left alone."""
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         for member in tar:
             parts = Path(member.name).parts
             source = tar.extractfile(member) if member.isreg() else None
-            if source is None or len(parts) != 2 or parts[0] not in SETS:
+            if source is None or len(parts) != 2 or parts[0] not in folders:
                 continue
             if not parts[1].endswith(".deb"):
                 continue

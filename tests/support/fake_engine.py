@@ -7,10 +7,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
-from bottle.core.plan import LABEL, OWNER_LABEL, ContainerPlan, NetworkPlan
+from bottle.core.parts import ContainerPlan, NetworkPlan
+from bottle.core.plan import LABEL, OWNER_LABEL
 from bottle.engine.port import (
     Completed,
     Engine,
@@ -29,6 +32,8 @@ FACTS = EngineFacts(
     runtimes={"runc": "runc"},
     data_root="/",
     desktop=False,
+    cpus=2,
+    memory=8 << 30,
 )
 
 Answer = Callable[[bytes], Iterable[str]]
@@ -185,8 +190,18 @@ class FakeEngine:
         arguments: Mapping[str, str],  # noqa: ARG002
         labels: Mapping[str, str],  # noqa: ARG002
         fresh: bool,  # noqa: ARG002
+        network: bool = False,  # noqa: ARG002
     ) -> None:
         raise AssertionError(f"a session builds nothing: {reference}")
+
+    def saved(self, reference: str) -> AbstractContextManager[IO[bytes]]:
+        raise AssertionError(f"a session reads no image: {reference}")
+
+    def tagged(self, label: str) -> tuple[str, ...]:
+        raise AssertionError(f"a session looks for no images: {label}")
+
+    def remove_image(self, reference: str) -> None:
+        raise AssertionError(f"a session removes no image: {reference}")
 
     def run_once(
         self,

@@ -226,6 +226,106 @@ def test_pulling_gives_the_digest(scripted: Scripted) -> None:
     assert engine.pull("debian", 5) == "debian@sha256:1"
 
 
+def test_an_image_tells_its_layers_and_its_configuration(scripted: Scripted) -> None:
+    config = {"Labels": {"a": "b"}, "Volumes": {"/x": {}}, "OnBuild": None, "Env": ["A=b"]}
+    report = {"Id": "sha256:1", "Config": config, "RootFS": {"Layers": ["sha256:2", "sha256:3"]}}
+    image = scripted(f"cat <<'E'\n{json.dumps([report])}\nE").image("x")
+    assert image is not None
+    assert image.layers == ("sha256:2", "sha256:3")
+    assert (image.config, image.volumes, image.on_build) == (config, ("/x",), ())
+
+
+@pytest.mark.parametrize("report", [{}, {"RootFS": None}, {"RootFS": {"Layers": None}}])
+def test_an_image_may_tell_of_no_layers(scripted: Scripted, report: dict[str, object]) -> None:
+    text = json.dumps([{"Id": "sha256:1", "Config": None, **report}])
+    image = scripted(f"cat <<'E'\n{text}\nE").image("x")
+    assert image is not None
+    assert (image.layers, image.config) == ((), {})
+
+
+def test_an_image_is_read_from_a_pipe(
+    scripted: Scripted, calls: Callable[[], list[list[str]]]
+) -> None:
+    with scripted("printf archive; echo remark >&2").saved("x") as stream:
+        assert stream.read(4) == b"arch"
+    assert calls() == [["save", "x"]]
+
+
+def test_an_archive_that_is_not_whole_is_no_archive(scripted: Scripted) -> None:
+    def read() -> None:
+        with scripted("printf arch; echo 'No such image: x' >&2; exit 1").saved("x") as stream:
+            assert stream.read() == b"arch"
+
+    with pytest.raises(Unavailable, match="docker save failed: No such image: x"):
+        read()
+
+
+def test_who_leaves_early_leaves_nothing_behind(scripted: Scripted, tmp_path: Path) -> None:
+    script = f"echo $$ >{tmp_path}/pid; exec cat /dev/zero"
+
+    def read() -> None:
+        with scripted(script).saved("x") as stream:
+            assert stream.read(1) == b"\0"
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        read()
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+
+
+def test_images_are_found_by_their_label(
+    scripted: Scripted, calls: Callable[[], list[list[str]]]
+) -> None:
+    engine = scripted("printf 'a:1\\nb/c:2\\n<none>:<none>\\n'")
+    assert engine.tagged("x=y") == ("a:1", "b/c:2")
+    assert "--filter=label=x=y" in calls()[0]
+
+
+def test_an_image_that_is_in_use_stays(
+    scripted: Scripted, calls: Callable[[], list[list[str]]]
+) -> None:
+    scripted("echo conflict >&2; exit 1").remove_image("x:1")
+    assert calls() == [["image", "rm", "x:1"]]
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Give what puts a docker command on the path that notes its words: it has no buildx."""
+
+    def make(script: str) -> None:
+        command = tmp_path / "docker"
+        note = f'printf "%s\\0" "$@" >>{tmp_path}/calls; echo >>{tmp_path}/calls'
+        known = 'case $1 in buildx) exit;; image) echo \'[{"Id": "sha256:1"}]\'; exit;; esac'
+        command.write_text(f"#!/bin/sh\n{note}\n{known}\n{script}\n")
+        command.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    return make
+
+
+def test_a_build_reaches_the_network_only_when_it_is_said(
+    docker: Callable[[str], None], calls: Callable[[], list[list[str]]], tmp_path: Path
+) -> None:
+    docker("exit 0")
+    engine, given = DockerEngine(), {"BASE": "b:1"}
+    engine.build(tmp_path, "x:1", arguments=given, labels={"l": "1"}, fresh=False)
+    engine.build(tmp_path, "x:1", arguments={}, labels={}, fresh=True, network=True)
+    alone, connected = (set(call) for call in calls() if call[0] == "build")
+    always = {"build", "--quiet", "--force-rm", "--tag=x:1", str(tmp_path)}
+    assert alone == always | {"--network=none", "--build-arg=BASE=b:1", "--label=l=1"}
+    assert connected == always | {"--network=default", "--no-cache"}
+
+
+@pytest.mark.parametrize(("network", "remedy"), [(False, "--no-cache"), (True, "its Dockerfile")])
+def test_a_build_that_fails_tells_its_last_lines(
+    docker: Callable[[str], None], tmp_path: Path, network: bool, remedy: str
+) -> None:
+    docker("printf 'Step 1\\nStep 2\\ncurl: no route\\nreturned a non-zero code: 7\\n' >&2; exit 1")
+    with pytest.raises(Unavailable, match="curl: no route returned a non-zero code: 7") as error:
+        DockerEngine().build(tmp_path, "x:1", arguments={}, labels={}, fresh=False, network=network)
+    assert remedy in error.value.remedy
+
+
 def test_an_attached_container_is_started_on_our_pipe(
     scripted: Scripted, calls: Callable[[], list[list[str]]]
 ) -> None:
