@@ -24,6 +24,21 @@ build *WORDS:
 start *WORDS:
     @{{ invoke }} start "$@"
 
+# Check a manifest, without starting anything.
+[no-cd]
+check *WORDS:
+    @{{ invoke }} check "$@"
+
+# Print what a start would make.
+[no-cd]
+plan *WORDS:
+    @{{ invoke }} plan "$@"
+
+# Write a manifest for this folder.
+[no-cd]
+init *WORDS:
+    @{{ invoke }} init "$@"
+
 # Run the tests.
 [no-cd]
 test *WORDS:

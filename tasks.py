@@ -55,8 +55,8 @@ parser.ParseError = UnknownWords  # type: ignore[attr-defined]  # there is no se
 
 
 @contextmanager
-def door() -> Iterator[Console]:
-    """Give a console; show an expected failure as text and end with its code."""
+def door(*, json: bool = False) -> Iterator[Console]:
+    """Give a console; show an expected failure, as text or as JSON, and end with its code."""
     from bottle.console import Console
     from bottle.errors import BottleError
 
@@ -64,7 +64,10 @@ def door() -> Iterator[Console]:
     try:
         yield console
     except BottleError as error:
-        console.failure(error)
+        if json:
+            console.result_json(error.values())
+        else:
+            console.failure(error)
         raise Exit(code=error.code) from None
     except KeyboardInterrupt:
         raise Exit(code=_INTERRUPTED) from None
@@ -107,13 +110,22 @@ def build(_: Context, pull: bool = False, no_cache: bool = False) -> None:
             console.say("all images are up to date")
 
 
+_AGENT = "an agent of the manifest, or demo"
+_MANIFEST = "the manifest to use instead of ./claude-bottle.json and your own"
+_RUNTIME = "runc or runsc, instead of the bottle's own"
+_ARGS = "further words for the agent's program, as in a shell"
+
+
 @task(
     help={
-        "agent": "an agent of the manifest, or demo",
-        "manifest": "the manifest to use instead of ./claude-bottle.json",
-        "runtime": "runc or runsc, instead of the bottle's own",
-        "args": "further words for the agent's program, as in a shell",
+        "agent": _AGENT,
+        "manifest": _MANIFEST,
+        "runtime": _RUNTIME,
+        "args": _ARGS,
         "yes": "agree to the preflight without being asked",
+        "accept-new": "beside --yes: also to this folder's manifest, new on this machine",
+        "accept-changes": "beside --yes: also to a plan that may do more than when you said yes",
+        "accept-dockerfile": "also to the build of the manifest's Dockerfile",
     }
 )
 def start(
@@ -123,16 +135,96 @@ def start(
     runtime: str = "",
     args: str = "",
     yes: bool = False,
+    accept_new: bool = False,
+    accept_changes: bool = False,
+    accept_dockerfile: bool = False,
 ) -> None:
     """Start an agent in a bottle of its own; all of it is gone at the end."""
     with door() as console:
         from bottle.engine.docker import DockerEngine
         from bottle.session import run
+        from bottle.session.agreement import Answers
 
-        asked = run.Asked(agent=agent, manifest=manifest, runtime=runtime, args=args, yes=yes)
+        answers = Answers(
+            yes=yes, new=accept_new, changes=accept_changes, dockerfile=accept_dockerfile
+        )
+        asked = run.Asked(
+            agent=agent, manifest=manifest, runtime=runtime, args=args, answers=answers
+        )
         code = run.start(DockerEngine(), console, asked, _TOKEN)
     if code:
         raise Exit(code=code)
+
+
+@task(
+    help={
+        "agent": _AGENT,
+        "manifest": _MANIFEST,
+        "runtime": _RUNTIME,
+        "args": _ARGS,
+        "json": "print all of it as JSON",
+    }
+)
+def plan(
+    _: Context,
+    agent: str = "default",
+    manifest: str = "",
+    runtime: str = "",
+    args: str = "",
+    json: bool = False,
+) -> None:
+    """Print what a start would make: every network, container and flag."""
+    with door(json=json) as console:
+        from bottle.engine.docker import DockerEngine
+        from bottle.session import run
+
+        asked = run.Asked(agent=agent, manifest=manifest, runtime=runtime, args=args)
+        planned = run.plan(DockerEngine(), asked)
+        if json:
+            console.result_json(planned.values)
+        else:
+            console.result("\n".join(planned.lines()))
+
+
+@task(
+    help={
+        "agent": "only this one; without it, all of them",
+        "manifest": _MANIFEST,
+        "json": "print the result as JSON",
+    }
+)
+def check(_: Context, agent: str = "", manifest: str = "", json: bool = False) -> None:
+    """Check a manifest and all that it names; nothing is started."""
+    with door(json=json) as console:
+        from bottle.session import check as checking
+        from bottle.session import manifests
+
+        found = manifests.find(manifest, agent)
+        checked = checking.check(found, (agent,) if agent else ())
+        if json:
+            console.result_json(checking.as_values(found, checked))
+            return
+        console.results(checking.lines(found, checked))
+
+
+@task
+def init(_: Context) -> None:
+    """Write a manifest for this folder: its git remotes and package files are looked at."""
+    with door() as console:
+        from bottle.core.language import SCHEMA
+        from bottle.session import beginning, manifests
+
+        path = beginning.write(Path.cwd(), (manifests.SHIPPED / SCHEMA).as_uri())
+        console.say(f"wrote {path.name}; read it, then: invoke check, invoke start")
+
+
+@task
+def schema(_: Context) -> None:
+    """Print the JSON Schema of a manifest."""
+    with door() as console:
+        from bottle.core import language
+
+        console.result_json(language.schema())
 
 
 @task(help={"json": "print what was removed as JSON"})

@@ -37,7 +37,7 @@ def measured(command: Sequence[str]) -> Times:
 
 def bottle(folder: Path, runtime: str) -> Sequence[str]:
     """Give the command of a bottle that says hello."""
-    manifest = folder / "claude-bottle.json"
+    manifest = folder / f"{runtime}.json"  # its own: a yes to gVisor is none to runc
     agents = {"shell": {"bottle": "default", "adapter": "shell"}}
     manifest.write_text(json.dumps({"bottles": {"default": {}}, "agents": agents}))
     words = ("--agent=shell", f"--manifest={manifest}", f"--runtime={runtime}", "--yes")

@@ -3,7 +3,8 @@
 Exit codes follow sysexits where one fits; see docs/glossary.md for the table.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 class BottleError(Exception):
@@ -15,6 +16,10 @@ class BottleError(Exception):
         super().__init__(happened)
         self.happened = happened
         self.remedy = remedy
+
+    def values(self) -> dict[str, Any]:
+        """Give what is to be known of it, for JSON."""
+        return {"error": self.happened, "remedy": self.remedy, "code": self.code}
 
 
 class UsageError(BottleError):
@@ -42,6 +47,12 @@ class ManifestError(BottleError):
         count = f"{len(problems)} problem" + ("s" if len(problems) != 1 else "")
         super().__init__(f"{source}: {count}", "correct the manifest; nothing was started")
         self.problems = problems
+        self.source = source
+
+    def values(self) -> dict[str, Any]:
+        """Give every problem with the rest."""
+        problems = [asdict(problem) for problem in self.problems]
+        return {"manifest": self.source, "valid": False, "problems": problems, **super().values()}
 
 
 class ManifestMissing(BottleError):

@@ -14,7 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
-from bottle.core.plan import ContainerPlan, Plan
+from bottle.core import plan as planning
+from bottle.core.parts import ContainerPlan
+from bottle.core.plan import Plan
 from bottle.core.slot import SLOTS, Slot
 from bottle.engine.port import Attached, Engine, SubnetTaken
 from bottle.errors import TimeLimit, Unavailable, WallDiffers
@@ -62,6 +64,7 @@ class Lifetime:
         self._signals = signals
         self._stack = ExitStack()
         self._pipes: list[Attached] = []
+        self._steps: dict[str, Future[Any]] = {}
         self._watch: Watch | None = None
         self._stopping = threading.Event()
         self.plan = order.plan_in(Slot(number=order.slots[0]))
@@ -118,15 +121,31 @@ class Lifetime:
         self._signals.defer()
         self._stack.enter_context(lock.hold(self._folder, self.plan.session))
         self._take_slot()
-        outside = self._start(self._outside)
-        keeper = self._start(lambda: self._open(self.plan.keeper))
-        watching = self._start(self._begin_watch)
-        certificate = self._start(lambda: self._sidecar(outside))
-        archive = self._order.contents(self._await(certificate)).archive()
-        self._fill(self._await(keeper), archive)
-        self._prove(self._await(watching))
+        actions = self._actions()
+        for step in self.plan.steps:
+            needed = [self._steps[name] for name in step.needs]
+            self._steps[step.name] = self._start(partial(_after, needed, actions[step.name]))
+        for step in self.plan.steps:
+            self._await(self._steps[step.name])
         self.audit.note({"event": "started", "runtime": self.plan.bottle.runtime})
         self._signals.check()
+
+    def _actions(self) -> Mapping[str, Callable[[], Any]]:
+        """Give what is done at each step of the plan."""
+        return {
+            planning.INSIDE: lambda: None,  # taken with the slot, before anything else
+            planning.OUTSIDE: self._outside,
+            planning.KEEPER: partial(self._open, self.plan.keeper),
+            planning.WATCH: self._begin_watch,
+            planning.STANDIN: self._standin,
+            planning.SIDECAR: self._sidecar,
+            planning.CONTENTS: self._fill,
+            planning.PROOF: self._prove,
+        }
+
+    def _result(self, step: str) -> Any:
+        """Give what a step gave that is done."""
+        return self._steps[step].result()
 
     def _take_slot(self) -> None:
         """Take the first slot whose inside subnet is free: creating it is the arbiter."""
@@ -148,11 +167,10 @@ class Lifetime:
         except SubnetTaken as error:
             raise Unavailable(f"the subnet {error} was taken meanwhile", "start again") from None
 
-    def _sidecar(self, outside: Future[None]) -> str:
-        outside.result()
-        standin = self._start(self._standin) if self.plan.standin else None
+    def _sidecar(self) -> str:
+        standin = self._result(planning.STANDIN) if self.plan.standin else None
         pipe = self._open(self.plan.sidecar)
-        pipe.send(self._order.sidecar(self.plan, standin.result() if standin else None))
+        pipe.send(self._order.sidecar(self.plan, standin))
         certificate = _ready(pipe, "sidecar")
         self.audit.follow("sidecar", pipe, mitmproxy.record)
         return certificate
@@ -177,13 +195,15 @@ class Lifetime:
             pipe.close()
         return pipe
 
-    def _fill(self, keeper: Attached, archive: bytes) -> None:
-        keeper.send(archive)
+    def _fill(self) -> None:
+        keeper: Attached = self._result(planning.KEEPER)
+        keeper.send(self._order.contents(self._result(planning.SIDECAR)).archive())
         answer = _first_line(keeper, "bottle's first process")
         if answer != "ready":
             raise WallDiffers(f"the bottle did not take its contents: {keeper.errors()[-500:]}")
 
-    def _prove(self, watch: Watch) -> None:
+    def _prove(self) -> None:
+        watch: Watch = self._result(planning.WATCH)
         try:
             prove(self._engine, self.plan, watch, self._pool)
         except TimeLimit as error:
@@ -248,6 +268,13 @@ class Lifetime:
                 if time.monotonic() > deadline:
                     raise
             time.sleep(_POLL)
+
+
+def _after(needed: Sequence[Future[Any]], action: Callable[[], _Result]) -> _Result:
+    """Do something once what it needs is done; what failed there fails here."""
+    for future in needed:
+        future.result()
+    return action()
 
 
 def _first_line(pipe: Attached, who: str) -> str | None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import platformdirs
+
 from bottle.core import document
-from bottle.core.manifest import DEMO, Manifest, parse
+from bottle.core.manifest import DEMO, Manifest, survey
+from bottle.core.place import Place
 from bottle.errors import ManifestError, ManifestMissing, UsageError
+from bottle.session import referents
+from bottle.session.referents import Whereabouts
 
 FILE: Final = "claude-bottle.json"
-_SHIPPED: Final = Path(__file__).resolve().parents[2] / "manifests"
+SHIPPED: Final = Path(__file__).resolve().parents[2] / "manifests"
+_ADVICE: Final = (
+    f"write {FILE} here with `invoke init`, name one with --manifest, or try --agent demo"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,37 +30,70 @@ class Found:
 
     path: Path
     manifest: Manifest
+    stumbled_on: bool = False
+    """It lay in the current folder: nobody named it, and it may be a stranger's."""
+    shipped: bool = False
+    """It is the demo's, which comes with this program and reaches nothing."""
 
 
 def find(named: str, agent: str) -> Found:
-    """Read the named file, else the demo's own for the agent `demo`, else the current folder's.
+    """Read the named file, else the demo's own for the agent `demo`, else the first that is there
+    of the current folder's and the one in the user's configuration folder.
 
-    Raise ManifestMissing or ManifestError (every problem at once), or UsageError when a
-    named one lacks the demo.
+    Raise ManifestMissing, or ManifestError with every problem at once, those of the files that it
+    names too, or UsageError when a named one lacks the demo.
     """
-    path = Path(named) if named else _SHIPPED / "demo.json" if agent == DEMO else Path(FILE)
-    try:
-        _require_file(path)
-        with path.open("rb") as file:
-            content = file.read(document.LARGEST + 1)
-    except OSError as error:
-        raise ManifestMissing(
-            f"no manifest at {path}: {error.strerror or error}",
-            f"write {FILE} here (manifests/ has examples), name one with --manifest, "
-            "or try --agent demo",
-        ) from None
-    try:
-        manifest = parse(content)
-    except ManifestError as error:
-        raise ManifestError(error.problems, str(path)) from None
+    path = Path(named) if named else SHIPPED / "demo.json" if agent == DEMO else _usual()
+    manifest = _valid(path)
     if agent == DEMO and DEMO not in manifest.agents:
         raise UsageError(
             f"{path} declares no demo", "leave --manifest out: the demo brings its own"
         )
-    return Found(path=path, manifest=manifest)
+    return Found(
+        path=path,
+        manifest=manifest,
+        stumbled_on=path == Path(FILE) and not named,
+        shipped=path.parent == SHIPPED and not named,
+    )
 
 
-def _require_file(path: Path) -> None:
-    """Raise OSError for what is no regular file: opening a named pipe may wait for ever."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError(0, "not a regular file")
+def _valid(path: Path) -> Manifest:
+    try:
+        manifest, problems = survey(_content(path))
+    except ManifestError as error:
+        raise ManifestError(error.problems, str(path)) from None
+    if problems:
+        at = Place()
+        referents.look_at_all(manifest, whereabouts(path), at)
+        raise ManifestError((*problems, *dict.fromkeys(at.problems)), str(path))
+    return manifest
+
+
+def whereabouts(manifest: Path) -> Whereabouts:
+    """Say where what a manifest names is looked for."""
+    return Whereabouts(folder=manifest.parent, skills=Path.home() / ".claude" / "skills")
+
+
+def usual_places() -> tuple[Path, ...]:
+    """Give where a manifest is looked for when none is named, in this order."""
+    return (Path(FILE), Path(platformdirs.user_config_dir("claude-bottle")) / FILE)
+
+
+def _usual() -> Path:
+    """Give the first place where something is, whatever it is: a broken one is not passed over."""
+    for path in usual_places():
+        if path.is_symlink() or path.exists():
+            return path
+    places = " or ".join(map(str, usual_places()))
+    raise ManifestMissing(f"no manifest at {places}", _ADVICE)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(0, "not a regular file")
+            return file.read(document.LARGEST + 1)
+    except OSError as error:
+        raise ManifestMissing(f"no manifest at {path}: {error.strerror}", _ADVICE) from None

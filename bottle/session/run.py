@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
+from bottle.core import form, secret
 from bottle.core.secret import Value
 from bottle.engine.port import Engine
-from bottle.errors import NotRemoved, Refused, UsageError
-from bottle.provision import images
-from bottle.session import audit, lock, manifests, preflight, reaper, stage
+from bottle.errors import NotRemoved
+from bottle.provision import extra, images
+from bottle.session import agreement, audit, lock, manifests, reaper, stage
+from bottle.session.agreement import Answers
+from bottle.session.declared import Request
 from bottle.session.lifetime import Lifetime
+from bottle.session.manifests import Found
 from bottle.session.signals import Signals
-from bottle.session.start import Prepared, Request, prepare
+from bottle.session.start import Prepared, Secrets, prepare, preview
 
-_SKILLS: Final = ".claude/skills"
 _TERMINAL: Final = ("TERM", "COLORTERM")
 
 
@@ -38,8 +42,8 @@ class Front(Protocol):
     def row(self, label: str, text: str, style: str = "") -> None:
         """Show a labelled text."""
 
-    def ask(self, question: str) -> bool:
-        """Ask yes or no; only a clear yes is True."""
+    def ask(self, question: str, *, default: bool = False) -> bool:
+        """Ask yes or no; only a clear yes is True, or the empty answer where `default` is."""
 
     def step(self, title: str) -> AbstractContextManager[None]:
         """Show what is being done and how long it took."""
@@ -59,7 +63,7 @@ class Asked:
     manifest: str = ""
     runtime: str = ""
     args: str = ""
-    yes: bool = False
+    answers: Answers = Answers()  # noqa: RUF009  # a frozen value
 
 
 def start(engine: Engine, front: Front, asked: Asked, token: Value | None) -> int:
@@ -70,17 +74,36 @@ def start(engine: Engine, front: Front, asked: Asked, token: Value | None) -> in
     signals = Signals()
     with signals.caught():
         state = lock.state_folder()
-        prepared = _prepared(engine, front, asked, state, token)
-        _agree(front, prepared, yes=asked.yes)
+        found = manifests.find(asked.manifest, asked.agent)
+        values = Secrets(token=token, variables=_take_secrets(found, asked.agent))
+        request = request_for(found, asked, state)
+        prepared = _prepared(engine, front, asked, request, values)
+        agreement.obtain(front, prepared, found, state, asked.answers)
+        order = prepared.making.order(_build_own_image(engine, front, prepared))
         _tidy(engine, front, state)
-        lifetime = Lifetime(engine, prepared.order, state, signals)
+        lifetime = Lifetime(engine, order, state, signals)
         try:
             with _shown(front, lifetime):
                 return _agent(front, prepared, lifetime, signals)
         finally:
-            if prepared.adapter.interactive:
+            if prepared.declared.adapter.interactive:
                 front.forget_input()
             _name_record(front, lifetime.audit)
+
+
+def _take_secrets(found: Found, name: str) -> dict[str, Value]:
+    """Take what the agent's variables need out of our environment, before any program starts."""
+    agent = found.manifest.agents.get(name)
+    wanted = found.manifest.environment(agent).values() if agent else ()
+    names = [variable.secret for variable in wanted if variable.secret]
+    return secret.take_named(os.environ, names)
+
+
+def _build_own_image(engine: Engine, front: Front, prepared: Prepared) -> str:
+    """Build the bottle's own image where it is missing, and give its identity; empty for none."""
+    if prepared.missing is None:
+        return prepared.making.identity or ""
+    return extra.build(engine, front, prepared.missing, prepared.making.images["agent"])
 
 
 def _tidy(engine: Engine, front: Front, state: Path) -> None:
@@ -93,16 +116,15 @@ def _tidy(engine: Engine, front: Front, state: Path) -> None:
 
 
 def _prepared(
-    engine: Engine, front: Front, asked: Asked, state: Path, token: Value | None
+    engine: Engine, front: Front, asked: Asked, request: Request, values: Secrets
 ) -> Prepared:
     """Prepare a start; images that are not of this version of the program are built first."""
-    request = _request(asked, state)
     try:
-        return prepare(engine, request, token)
+        return prepare(engine, request, values)
     except images.ImagesDiffer:
-        _require_asking(front, yes=asked.yes)  # building takes long, and would be in vain
+        agreement.require_asking(front, asked.answers)  # building takes long, and would be in vain
         images.rebuild(engine, front)
-        return prepare(engine, request, token)
+        return prepare(engine, request, values)
 
 
 def _name_record(front: Front, record: audit.Audit) -> None:
@@ -125,39 +147,59 @@ def _shown(front: Front, lifetime: Lifetime) -> Iterator[None]:
                 stack.close()
 
 
-def _agree(front: Front, prepared: Prepared, *, yes: bool) -> None:
-    """Show what the yes is about and get it; without a terminal only --yes is one."""
-    for label, text in preflight.rows(prepared):
-        front.row(label, text)
-    if yes:
-        return
-    _require_asking(front, yes=yes)
-    if not front.ask("Start it?"):
-        raise Refused("not started; nothing was made")
-
-
-def _require_asking(front: Front, *, yes: bool) -> None:
-    if not (yes or front.interactive):
-        raise UsageError("there is no terminal to ask at", "add --yes to agree to the preflight")
-
-
 def _agent(front: Front, prepared: Prepared, bottle: Lifetime, signals: Signals) -> int:
-    if prepared.adapter.interactive:
+    command = prepared.declared.command
+    if prepared.declared.adapter.interactive:
         terminal = front.interactive
         environment = {n: os.environ[n] for n in _TERMINAL if terminal and n in os.environ}
         with front.lent():
-            return bottle.run(prepared.command, terminal=terminal, environment=environment)
-    return stage.play(front, bottle, prepared.command, signals.check)
+            return bottle.run(command, terminal=terminal, environment=environment)
+    return stage.play(front, bottle, command, signals.check)
 
 
-def _request(asked: Asked, state: Path) -> Request:
-    found = manifests.find(asked.manifest, asked.agent)
+def request_for(found: Found, asked: Asked, state: Path) -> Request:
+    """Say what was asked for, with where things of the person's are."""
     return Request(
         agent=asked.agent,
         manifest=found.manifest,
         source=found.path,
-        skills=Path.home() / _SKILLS,
+        skills=manifests.whereabouts(found.path).skills,
         state=state,
         runtime=asked.runtime,
         arguments=asked.args,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A plan for people and scripts, the same for equal input."""
+
+    values: Mapping[str, Any]
+
+    def lines(self) -> Iterator[str]:
+        """Give what the engine would be told, in the order of the steps."""
+        yield f"plan {self.values['digest']}"
+        for network in self.values["networks"]:
+            yield ""
+            yield _words("docker network create", network["arguments"])
+        for container in self.values["containers"]:
+            yield ""
+            yield _words("docker create", container["arguments"])
+            for network, address in list(container["networks"].items())[1:]:
+                yield f"docker network connect --ip={address} {network}"
+        yield ""
+        for step in self.values["steps"]:
+            after = f"   (after: {', '.join(step['needs'])})" if step["needs"] else ""
+            yield f"{step['name']}{after}"
+
+
+def _words(command: str, arguments: Sequence[str]) -> str:
+    return " \\\n    ".join((command, *map(shlex.quote, arguments)))
+
+
+def plan(engine: Engine, asked: Asked) -> Planned:
+    """Plan a start and make nothing; raise as `start` does before the yes."""
+    found = manifests.find(asked.manifest, asked.agent)
+    prepared = preview(engine, request_for(found, asked, lock.state_folder()))
+    values = form.form(prepared.form)
+    return Planned(values={"digest": prepared.digest, **values})

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 import secrets
-import shlex
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from bottle import agents
-from bottle.agents import Adapter
-from bottle.core import plan
-from bottle.core.manifest import RUNTIMES, Agent, Bottle, Manifest, nearest
-from bottle.core.plan import API_HOST, Host, Plan, choose
-from bottle.core.secret import TOKEN, Secret, Value
+from bottle.core import consent, form, plan
+from bottle.core.consent import Fact
+from bottle.core.plan import API_HOST, Host, Plan
+from bottle.core.secret import TOKEN, Value
 from bottle.core.slot import SLOTS, Slot, candidates
 from bottle.engine import host as host_reader
 from bottle.engine.port import Engine, EngineFacts
-from bottle.errors import SecretMissing, Unavailable, UsageError
-from bottle.provision import gvisor, images
+from bottle.errors import SecretMissing, Unavailable
+from bottle.provision import extra, gvisor, images
+from bottle.provision.extra import Extra
 from bottle.session import lock
-from bottle.session.contents import Contents, find_skills
+from bottle.session.contents import Contents
+from bottle.session.declared import Declared, Request, declare
 from bottle.session.lifetime import Order
 from bottle.session.standin import Standin
 from bottle.sidecars import mitmproxy
@@ -32,158 +31,215 @@ _WORKSPACE: Final = "/workspace"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """What the person asked for, and where things of theirs are."""
+class Secrets:
+    """The values that a start may use: the token, and the host's variables by name."""
 
-    agent: str
-    manifest: Manifest
-    source: Path
-    skills: Path
-    """The folder of the user's skills."""
-    state: Path
-    runtime: str = ""
-    """Replaces the bottle's runtime for this start when given."""
-    arguments: str = ""
-    """Further words for the agent's program, split as a shell would."""
-    standin: Standin | None = None
-    """Plays the outside; the demo has its own, tests bring theirs."""
+    token: Value | None = None
+    variables: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
     """A start that only waits for the yes."""
 
-    plan: Plan
-    order: Order
-    adapter: Adapter
-    command: tuple[str, ...]
-    secret: Secret | None
+    declared: Declared
+    form: Plan
+    """The plan as the yes is about it: compiled for no session in particular."""
     engine: EngineFacts
     source: Path
+    making: Making
+
+    @property
+    def digest(self) -> str:
+        return form.digest(form.form(self.form))
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        return consent.facts(self.form)
+
+    @property
+    def missing(self) -> Extra | None:
+        """What the bottle's own image is still to be built of."""
+        return None if self.making.identity else self.making.extra
 
 
-def prepare(engine: Engine, request: Request, token: Value | None) -> Prepared:
+def prepare(engine: Engine, request: Request, values: Secrets) -> Prepared:
     """Check all that can be checked with nothing made, and plan it.
 
-    Raise UsageError (64), SecretMissing (78) or Unavailable (69: engine, runtime, images).
+    Raise UsageError (64), ManifestError (65), SecretMissing (78) or Unavailable (69: engine,
+    runtime, images).
     """
-    agent = choose(request.manifest, request.agent)
-    adapter = agents.ADAPTERS[agent.adapter]
-    command = adapter.command(_words(request.arguments), agent.prompt)
-    manifest = _with_runtime(request.manifest, agent, request.runtime)
-    skills = find_skills(agent.skills, request.skills)
-    secret, value = _secret(adapter, token)
+    declared = declare(request)
+    environment = _environment(declared, values)
+    return _planned(engine, request, declared, environment, trial=True)
+
+
+def preview(engine: Engine, request: Request) -> Prepared:
+    """Plan a start as `prepare` does, without secrets and without trying a runtime."""
+    environment = Environment(token=None, variables={})
+    return _planned(engine, request, declare(request), environment, trial=False)
+
+
+def _planned(
+    engine: Engine, request: Request, declared: Declared, environment: Environment, *, trial: bool
+) -> Prepared:
     with ThreadPoolExecutor() as together:
         facts = together.submit(engine.facts)
-        checked = together.submit(_require_runtime, engine, manifest.bottles[agent.bottle])
+        checked = together.submit(_require_runtime, engine, declared, trial=trial)
         present = together.submit(images.present, engine)
         slots = together.submit(_slots, engine)
-    for answer in (facts, present, checked):  # in the order of what has to be put right first
+    # in the order of what has to be put right first
+    for answer in (facts, present, checked):
         answer.result()
-    making = _Making(
-        manifest=manifest,
-        agent=agent,
-        adapter=adapter,
-        skills=skills,
-        value=value,
+    own = _extra(declared)
+    making = Making(
+        declared=declared,
+        environment=environment,
         session=secrets.token_hex(6),
         owner=lock.owner_key(request.state),
+        slots=slots.result(),
         images=present.result(),
+        extra=own,
+        identity=extra.present(engine, own, present.result()["agent"]) if own else "",
         standin=request.standin or Standin(),
         placeholder=agents.placeholder(secrets.token_hex(64)),
     )
-    order = making.order(slots.result())
     return Prepared(
-        plan=making.plan_in(Slot(number=order.slots[0])),
-        order=order,
-        adapter=adapter,
-        command=command,
-        secret=secret,
+        declared=declared,
+        form=making.form(),
         engine=facts.result(),
         source=request.source,
+        making=making,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Making:
-    """Everything checked; gives what the lifetime asks for as it goes."""
+class Environment:
+    """The values of an agent's variables; its token goes elsewhere."""
 
-    manifest: Manifest
-    agent: Agent
-    adapter: Adapter
-    skills: Mapping[str, Path]
-    value: Value | None
-    session: str
-    owner: str
-    images: Mapping[str, str]
-    standin: Standin
-    placeholder: str
+    token: Value | None
+    variables: Mapping[str, str] = field(repr=False)
 
-    def order(self, slots: tuple[int, ...]) -> Order:
-        return Order(
-            plan_in=self.plan_in,
-            slots=slots,
-            sidecar=self.sidecar,
-            standin=self.standin.configuration,
-            contents=self.contents,
+
+def _environment(declared: Declared, values: Secrets) -> Environment:
+    """Find the value of each variable; raise SecretMissing that names all that are not there."""
+    wanted = declared.manifest.environment(declared.agent)
+    found, missing = {}, []
+    for name, variable in sorted(wanted.items()):
+        if not variable.secret:
+            found[name] = variable.text
+        elif variable.secret in values.variables:
+            found[name] = values.variables[variable.secret].reveal()
+        elif not variable.optional:
+            missing.append(f"{variable.secret} (for {name})")
+    if missing:
+        absent = [TOKEN] if _lacks_token(declared, values.token) else []
+        raise SecretMissing(
+            f"not set in the environment: {', '.join((*absent, *missing))}",
+            "export it, or declare it as optional",
         )
-
-    def plan_in(self, slot: Slot) -> Plan:
-        host = Host(session=self.session, owner=self.owner, slot=slot, images=self.images)
-        names = self.standin.names
-        return plan.compile(self.manifest, self.agent.name, host, standin_names=names)
-
-    def contents(self, certificate: str) -> Contents:
-        own = self.adapter.environment(self.placeholder) if self.value else {}
-        return Contents(
-            environment={**self.manifest.bottles[self.agent.bottle].env, **own},
-            home=self.adapter.home(_WORKSPACE),
-            certificate=certificate,
-            skills=self.skills,
-        )
-
-    def sidecar(self, planned: Plan, upstream: str | None) -> bytes:
-        values = {API_HOST: (self.placeholder, self.value.reveal())} if self.value else {}
-        return mitmproxy.configuration(planned, upstream_ca=upstream, credentials=values)
+    return Environment(token=_token(declared, values.token), variables=found)
 
 
-def _words(arguments: str) -> tuple[str, ...]:
-    try:
-        return tuple(shlex.split(arguments))
-    except ValueError as error:
-        raise UsageError(f"--args cannot be split: {error}", "close the quotes") from None
+def _lacks_token(declared: Declared, token: Value | None) -> bool:
+    adapter = declared.adapter
+    return token is None and adapter.needs_token and not adapter.invents_token
 
 
-def _with_runtime(manifest: Manifest, agent: Agent, runtime: str) -> Manifest:
-    if not runtime:
-        return manifest
-    if runtime not in RUNTIMES:
-        known = f"use one of {', '.join(RUNTIMES)}"
-        raise UsageError(f"there is no runtime {runtime!r}", nearest(runtime, RUNTIMES) or known)
-    changed = dataclasses.replace(manifest.bottles[agent.bottle], runtime=runtime)
-    return dataclasses.replace(manifest, bottles={**manifest.bottles, agent.bottle: changed})
-
-
-def _require_runtime(engine: Engine, bottle: Bottle) -> None:
-    if bottle.runtime == "runsc":
-        gvisor.works(engine)
-
-
-def _secret(adapter: Adapter, token: Value | None) -> tuple[Secret | None, Value | None]:
+def _token(declared: Declared, token: Value | None) -> Value | None:
     """Check the token's shape; the demo makes one up when there is none."""
-    if not adapter.needs_token:
-        return None, None
-    kept = "in the sidecar's memory; the bottle holds a placeholder"
-    if token is None and adapter.invents_token:
-        made = Value(agents.placeholder(secrets.token_hex(64)))
-        return Secret(name=TOKEN, source="random, for the demo", kept=kept), made
-    if token is None:
+    if not declared.adapter.needs_token:
+        return None
+    if _lacks_token(declared, token):
         raise SecretMissing(f"{TOKEN} is not set", "run `claude setup-token` and export it")
+    if token is None:
+        return Value(agents.placeholder(secrets.token_hex(64)))
     if not agents.is_token(token.reveal()):
         raise SecretMissing(
             f"{TOKEN} does not look like a token", "run `claude setup-token` and export it whole"
         )
-    return Secret(name=TOKEN, source="the environment", kept=kept), token
+    return token
+
+
+def _extra(declared: Declared) -> Extra | None:
+    own = Extra(packages=declared.bottle.image.packages, dockerfile=declared.referents.dockerfile)
+    return own if own != Extra() else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Making:
+    """Everything checked; gives what the lifetime asks for as it goes."""
+
+    declared: Declared
+    environment: Environment
+    session: str
+    owner: str
+    slots: tuple[int, ...]
+    images: Mapping[str, str]
+    extra: Extra | None
+    identity: str | None
+    """Of the image made of `extra`; empty or None while there is none."""
+    standin: Standin
+    placeholder: str
+
+    def order(self, identity: str = "") -> Order:
+        """Give the order for a lifetime; `identity` is that of the bottle's own image, if any."""
+        agent = identity or self.identity or self.images["agent"]
+        made = replace(self, images={**self.images, "agent": agent})
+        return Order(
+            plan_in=made.plan_in,
+            slots=self.slots,
+            sidecar=made.sidecar,
+            standin=self.standin.configuration,
+            contents=made.contents,
+        )
+
+    def form(self) -> Plan:
+        """Compile for no session in particular; an image of the bottle's own by what it is of."""
+        own = {"agent": extra.reference(self.extra, self.images["agent"])} if self.extra else {}
+        host = replace(self._host(Slot(number=0)), images={**self.images, **own})
+        return self._compiled(form.fixed(host))
+
+    def plan_in(self, slot: Slot) -> Plan:
+        """Compile for this session in a slot."""
+        return self._compiled(self._host(slot))
+
+    def _host(self, slot: Slot) -> Host:
+        return Host(
+            session=self.session,
+            owner=self.owner,
+            slot=slot,
+            images=self.images,
+            registries=self.declared.registries,
+        )
+
+    def _compiled(self, host: Host) -> Plan:
+        declared, names = self.declared, self.standin.names
+        return plan.compile(
+            declared.manifest, declared.agent.name, host, declared.given, standin_names=names
+        )
+
+    def contents(self, certificate: str) -> Contents:
+        """Give what is put into the bottle, which trusts this certificate."""
+        adapter, token = self.declared.adapter, self.environment.token
+        own = adapter.environment(self.placeholder) if token else {}
+        return Contents(
+            environment={**self.environment.variables, **own},
+            home=adapter.home(_WORKSPACE),
+            certificate=certificate,
+            skills=self.declared.referents.skills,
+        )
+
+    def sidecar(self, planned: Plan, upstream: str | None) -> bytes:
+        """Give the sidecar's configuration line."""
+        token = self.environment.token
+        values = {API_HOST: (self.placeholder, token.reveal())} if token else {}
+        return mitmproxy.configuration(planned, upstream_ca=upstream, credentials=values)
+
+
+def _require_runtime(engine: Engine, declared: Declared, *, trial: bool) -> None:
+    if declared.bottle.runtime == "runsc":
+        (gvisor.works if trial else gvisor.require_registered)(engine)
 
 
 def _slots(engine: Engine) -> tuple[int, ...]:

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from bottle import probes
 from bottle.core import interior, posture
-from bottle.core.plan import PROXY_PORT, ContainerPlan, Plan
+from bottle.core.parts import ContainerPlan
+from bottle.core.plan import PROXY_PORT, Plan
 from bottle.core.posture import Difference
 from bottle.engine.port import Attached, Engine
 from bottle.errors import Unavailable, WallDiffers
@@ -21,6 +22,8 @@ _UNLISTED: Final = "unlisted.invalid"
 _DENIED: Final = re.compile(r"^x-claude-bottle: *denied", re.IGNORECASE | re.MULTILINE)
 _STATUS: Final = re.compile(r"HTTP/1\.[01] (\d{3})")
 _PATIENCE: Final = 20.0
+_PYTHON: Final = ("/usr/bin/python3", "-IS", "-")
+"""The image's own, without what packages of a bottle's own image would have it load (`-S`)."""
 _ENTER: Final = "/opt/bottle/enter"
 
 Observed = Mapping[str, Any]
@@ -140,7 +143,7 @@ def _observe(engine: Engine, plan: Plan, ready: Observed) -> Observed:
     user = f"{plan.slot.agent_uid}:{plan.slot.agent_uid}"
     done = engine.execute(
         plan.keeper.name,
-        [_ENTER, "python3", "-I", "-"],
+        [_ENTER, *_PYTHON],
         user=user,
         stdin=source.encode(),
         seconds=_PATIENCE * 2,

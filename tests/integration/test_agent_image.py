@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 
+from bottle.core.place import Place
 from bottle.engine.port import Attached, Completed
 from bottle.provision import claude
+from bottle.session import skills
 from bottle.session.contents import Contents
 from tests.support import bottles, ground
 from tests.support.ground import Ground, last_words
@@ -45,11 +47,14 @@ def contents(certificate: str, tmp_path_factory: pytest.TempPathFactory) -> byte
     (skill / "SKILL.md").write_text("how to read")
     (skill / "deep" / "tool").write_text("#!/bin/sh\n")
     (skill / "deep" / "tool").chmod(0o700)
+    at = Place()
+    found = skills.read((skill.name,), (skill.parent,), at)
+    assert not at.problems
     return Contents(
         environment={"OF_THE_BOTTLE": "1", "LANG": "C"},
         home={".claude.json": '{"a":1}'},
         certificate=certificate,
-        skills={"reading": skill},
+        skills=found,
     ).archive()
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from bottle.core.plan import API_HOST, ContainerPlan
+from bottle.core.parts import ContainerPlan
+from bottle.core.plan import API_HOST
 from bottle.engine.port import Attached
 from bottle.errors import TimeLimit
 from bottle.session.standin import PLAIN_PORT, UNLISTED, Standin

@@ -21,6 +21,7 @@ from bottle.engine.process import Pipe
 from bottle.errors import WallDiffers
 from bottle.provision import hostrule
 from bottle.session import run
+from bottle.session.agreement import Answers
 from bottle.session.lifetime import Order
 from tests.support import bottles, launcher
 from tests.support.launcher import Place
@@ -47,8 +48,8 @@ class Front:
     def result(self, text: str, style: str = "") -> None:
         pass
 
-    def ask(self, question: str) -> bool:
-        raise AssertionError(question)
+    def ask(self, question: str, *, default: bool = False) -> bool:
+        raise AssertionError(f"{question} {default}")
 
     def step(self, title: str) -> AbstractContextManager[None]:  # noqa: ARG002
         return contextlib.nullcontext()
@@ -68,7 +69,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 def start_demo(engine: DockerEngine, runtime: str) -> int:
     """Run the demo as `invoke start --agent demo --yes` does."""
-    return run.start(engine, Front(), run.Asked(agent="demo", runtime=runtime, yes=True), None)
+    asked = run.Asked(agent="demo", runtime=runtime, answers=Answers(yes=True))
+    return run.start(engine, Front(), asked, None)
 
 
 def questions(place: Place) -> list[Mapping[str, Any]]:

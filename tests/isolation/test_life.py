@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from bottle.core.plan import ContainerPlan, NetworkPlan
+from bottle.core.parts import ContainerPlan, NetworkPlan
 from bottle.engine.docker import DockerEngine
 from bottle.errors import TimeLimit, Unavailable
 from bottle.session import lifetime

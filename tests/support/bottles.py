@@ -19,10 +19,11 @@ from bottle.engine.port import Completed
 from bottle.errors import BottleError
 from bottle.provision import gvisor, images
 from bottle.session.audit import Record
+from bottle.session.declared import Request
 from bottle.session.lifetime import Lifetime
 from bottle.session.signals import Signals
 from bottle.session.standin import Standin
-from bottle.session.start import Request, prepare
+from bottle.session.start import Secrets, prepare
 from tests.support import require
 
 API = "api.anthropic.com"
@@ -139,13 +140,14 @@ def live(
         request = Request(
             agent="default",
             manifest=parse(json.dumps(declared).encode()),
-            source=Path("a test"),
+            source=Path(folder) / "claude-bottle.json",
             skills=skills,
             state=Path(folder),
             standin=standin or Standin(names=tuple(names), script="answer", answer="hello"),
         )
-        prepared = prepare(engine, request, Value(token) if token else None)
-        lifetime = Lifetime(engine, prepared.order, Path(folder), Signals())
+        values = Secrets(token=Value(token) if token else None)
+        order = prepare(engine, request, values).making.order()
+        lifetime = Lifetime(engine, order, Path(folder), Signals())
         running = Live(engine=engine, lifetime=lifetime, runtime=runtime)
         lifetime.audit.listeners.append(running.records.append)
         with lifetime:

@@ -18,10 +18,11 @@ from typing import Any, Final
 from bottle.core.manifest import parse
 from bottle.engine.docker import DockerEngine
 from bottle.session import lock
+from bottle.session.declared import Request
 from bottle.session.lifetime import Lifetime, Order
 from bottle.session.signals import Signals
 from bottle.session.standin import Standin
-from bottle.session.start import Request, prepare
+from bottle.session.start import Secrets, prepare
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 HEEDING: Final = ("env", "--default-signal=HUP,INT,QUIT,TERM")
@@ -178,13 +179,13 @@ def unstarted(
     request = Request(
         agent="default",
         manifest=parse(manifest.encode()),
-        source=Path("a test"),
+        source=place.folder / "claude-bottle.json",
         skills=Path("/nonexistent"),
         state=place.state,
         standin=Standin(names=("example.com",), script="answer", answer="hello"),
     )
-    prepared = prepare(engine, request, None)
-    return Lifetime(engine, change(prepared.order), place.state, Signals())
+    prepared = prepare(engine, request, Secrets())
+    return Lifetime(engine, change(prepared.making.order()), place.state, Signals())
 
 
 def remains(engine: DockerEngine, place: Place) -> list[str]:

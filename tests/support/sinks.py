@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bottle.core.plan import NetworkPlan
+from bottle.core.parts import NetworkPlan
 from bottle.engine import host
 from bottle.engine.docker import DockerEngine
 from bottle.engine.port import SubnetTaken

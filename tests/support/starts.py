@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from bottle.agents import placeholder
 from bottle.core.manifest import parse
 from bottle.core.secret import Value
-from bottle.session.start import Request
+from bottle.session.declared import Request
 from tests.support.plans import manifest
 
 ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
@@ -43,18 +43,20 @@ def request(
     agent: str = "",
     override: str = "",
     arguments: str = "",
-    skills: tuple[str, ...] = (),
-    prompt: str = "",
+    of_agent: Mapping[str, Any] | None = None,
     **declared: Any,
 ) -> Request:
-    """Ask for the one agent of a manifest; `declared` as for `plans.manifest`."""
+    """Ask for the one agent of a manifest; `declared` as for `plans.manifest`.
+
+    The manifest stands in the folder `project`, the user's skills are in `skills`.
+    """
     content = manifest(**declared)
     (name,) = content["agents"]
-    content["agents"][name] |= {"skills": list(skills), "prompt": prompt}
+    content["agents"][name] |= of_agent or {}
     return Request(
         agent=agent or name,
         manifest=parse(json.dumps(content).encode()),
-        source=Path("claude-bottle.json"),
+        source=state / "project" / "claude-bottle.json",
         skills=state / "skills",
         state=state,
         runtime=override,
@@ -62,12 +64,25 @@ def request(
     )
 
 
+def add_skill(folder: Path, name: str = "one") -> Path:
+    """Put a skill with a script there."""
+    path = folder / name
+    (path / "scripts").mkdir(parents=True)
+    (path / "SKILL.md").write_text("# Skill\n")
+    (path / "scripts" / "run").write_text("#!/bin/sh\n")
+    (path / "scripts" / "run").chmod(0o700)
+    return path
+
+
 @dataclass
 class FakeFront:
     """A console that remembers, and answers what a test says."""
 
     interactive: bool = False
-    answer: bool = False
+    answer: bool | None = False
+    """None is the empty line: a plain Enter."""
+    answers: Mapping[str, bool] = field(default_factory=dict)
+    """To single questions, instead of `answer`."""
     on_step: Callable[[str], None] = lambda _: None
     rows: list[tuple[str, str]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
@@ -85,9 +100,10 @@ class FakeFront:
     def row(self, label: str, text: str, style: str = "") -> None:  # noqa: ARG002  # the protocol
         self.rows.append((label, text))
 
-    def ask(self, question: str) -> bool:
+    def ask(self, question: str, *, default: bool = False) -> bool:
         self.asked.append(question)
-        return self.answer
+        answer = self.answers.get(question, self.answer)
+        return default if answer is None else answer
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:

@@ -42,7 +42,9 @@ class Tampered(DockerEngine):
     """Every program of the agent's that was begun."""
     touched: int = 0
 
-    def _run(self, words: Sequence[str], *, stdin: bytes = b"", seconds: float = 60) -> Completed:
+    def _run(
+        self, words: Sequence[str], *, stdin: bytes = b"", seconds: float | None = 60
+    ) -> Completed:
         hit = bool(self.where) and bool(re.search(self.where, " ".join(words)))
         self.touched += hit
         done = super()._run(

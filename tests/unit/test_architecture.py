@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,12 +20,15 @@ BOTTLE = ROOT / "bottle"
 PURE = ("core", "agents", "sidecars")
 STANDS_ALONE = {
     "core/addresses.py": set(),
-    "core/allowlist.py": set(),
+    "core/allowlist.py": {"idna"},
     "core/egress.py": {"bottle.core"},
     "probes/inside.py": set(),
     "probes/watch.py": set(),
 }
-"""Modules that run where there is no checkout, and what of this program they may import."""
+"""Modules that run where there is no checkout, and what they may import beside the language's own.
+
+`idna` is in the sidecar's image, at the version that its requirements pin.
+"""
 
 LINES = {
     "the direction of imports": ("provision/pip.py", "from bottle.session import lock"),
@@ -78,13 +82,45 @@ def modules(*folders: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("place", STANDS_ALONE)
-def test_what_runs_elsewhere_needs_the_standard_library_alone(place: str) -> None:
+def test_what_runs_elsewhere_needs_next_to_nothing(place: str) -> None:
     """These files are copied into the sidecar's image, or piped into a bottle."""
     found = set(imports(BOTTLE / place)) - STANDS_ALONE[place]
     own = {name for name in found if name.partition(".")[0] == "bottle"}
-    allowed = {"bottle.core.addresses", "bottle.core.allowlist"} if STANDS_ALONE[place] else set()
+    together = "bottle.core" in STANDS_ALONE[place]
+    allowed = {"bottle.core.addresses", "bottle.core.allowlist"} if together else set()
     assert own <= allowed
     assert {name.partition(".")[0] for name in found - own} <= sys.stdlib_module_names
+
+
+def test_the_sidecar_decides_with_the_idna_of_the_host() -> None:
+    """Another version could read a name another way than the preflight showed it."""
+    versions = {
+        re.findall(r"^idna==(\S+)", (ROOT / "requirements" / name).read_text(), re.MULTILINE)[0]
+        for name in ("runtime.txt", "sidecar.txt", "dev.txt")
+    }
+    assert len(versions) == 1
+
+
+LIBRARIES = {
+    "core/allowlist.py": {"idna"},
+    "core/lookalike.py": {"idna"},
+    "core/rules.py": {"publicsuffixlist"},
+}
+"""What is pure and leans on more than the standard library."""
+
+
+@pytest.mark.parametrize("path", modules(*PURE), ids=lambda p: str(p.relative_to(BOTTLE)))
+def test_what_is_decided_leans_on_little(path: Path) -> None:
+    found = {name.partition(".")[0] for name in imports(path)} - {"bottle"}
+    assert found - sys.stdlib_module_names == LIBRARIES.get(str(path.relative_to(BOTTLE)), set())
+
+
+def test_the_rules_of_the_sidecar_are_all_that_no_other_core_may_enter() -> None:
+    """The contract names every module of core but its own three; a new one has to be added."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (alone,) = (c for c in contracts["contracts"] if c["name"] == "the sidecar's rules stand alone")
+    named = {n for n in (*alone["source_modules"], *alone["forbidden_modules"]) if ".core." in n}
+    assert named == {f"bottle.core.{p.stem}" for p in modules("core") if p.stem != "__init__"}
 
 
 def test_the_sidecars_image_has_what_its_program_imports() -> None:

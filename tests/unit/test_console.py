@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
 import pty
+import re
 import select
+import struct
 import subprocess
 import sys
 import termios
@@ -91,6 +94,63 @@ def test_rows_are_aligned_below_each_other(
     assert lines[0].split() == ["secrets", "one"]
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_at_a_terminal_a_long_row_is_broken_between_words(
+    monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    text = " ".join(["word"] * 60)
+    lines = rows_at_a_terminal(monkeypatch, width, text, "    deeper " + text, "x" * 300)
+    assert len(lines) > 6
+    assert max(map(len, lines)) <= width
+    assert all(line[:13].strip() in ("", "label") for line in lines)
+    assert lines[0].startswith("  label      word word")
+    assert "".join(lines).replace("label", "").replace(" ", "") == (
+        "word" * 60 + "deeper" + "word" * 60 + "x" * 300
+    )
+    assert next(line for line in lines if "deeper" in line).index("deeper") == 17
+
+
+def test_in_a_pipe_a_long_row_is_one_line(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.row("label", "word " * 100 + "end")
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def rows_at_a_terminal(monkeypatch: pytest.MonkeyPatch, width: int, *texts: str) -> list[str]:
+    """Show a row of these lines at a terminal so wide; give the lines that came out of it."""
+    outer, inner = pty.openpty()
+    fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+    seen = bytearray()
+    reader = threading.Thread(target=_drain, args=(outer, seen))
+    reader.start()
+    with (
+        open(inner, "w") as stderr,  # noqa: PTH123  # a descriptor has no path
+        monkeypatch.context() as patched,
+    ):
+        patched.setattr(sys, "stderr", stderr)
+        patched.setenv("COLUMNS", str(width))
+        patched.setenv("NO_COLOR", "1")
+        patched.setenv("TERM", "xterm")
+        Console().row("label", "\n".join(texts))
+    reader.join(5)
+    os.close(outer)
+    return [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in seen.decode().splitlines()]
+
+
+def test_lines_of_a_result_have_their_styles_at_a_terminal_alone(
+    console: Console, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console.results([("one", "bold"), ("two\x1b", "")])
+    assert capsys.readouterr().out == "one\ntwo\\x1b\n"
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "xterm")
+    with terminal(monkeypatch) as (_, seen):
+        Console().results([("one", "bold"), ("two", "")])
+    assert b"\x1b[1mone\x1b[0m" in seen
+    assert b"two" in seen
+
+
 def test_results_go_to_stdout_and_all_else_to_stderr(
     console: Console, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,12 +189,56 @@ def test_only_a_clear_yes_is_one(
     assert console.ask("Start it?") is answer
 
 
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ("\n", True),
+        ("y\n", True),
+        ("yes", True),
+        ("", False),
+        (" \n", False),
+        ("\r\n", False),
+        ("n\n", False),
+        ("no\n", False),
+        ("what\n", False),
+        ("\0\n", False),
+    ],
+)
+def test_where_a_yes_is_the_default_an_empty_line_is_one_and_the_end_of_the_input_is_not(
+    console: Console, monkeypatch: pytest.MonkeyPatch, typed: str, answer: bool
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed, newline=""))
+    assert console.ask("Start it?", default=True) is answer
+
+
+@pytest.mark.parametrize(("default", "shown"), [(True, "? [Y/n] "), (False, "? [y/N] ")])
+def test_the_question_shows_what_enter_means(
+    console: Console,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    default: bool,
+    shown: str,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    console.ask("Start it?", default=default)
+    assert capsys.readouterr().err == f"Start it{shown}"
+
+
+@pytest.mark.parametrize("default", [True, False])
+def test_without_a_stream_nothing_is_agreed_to(
+    console: Console, monkeypatch: pytest.MonkeyPatch, default: bool
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert console.ask("Start it?", default=default) is False
+
+
 def test_an_interrupted_question_is_a_no(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted() -> str:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(readline=interrupted))
     assert console.ask("Start it?") is False
+    assert console.ask("Start it?", default=True) is False
 
 
 def test_a_failure_tells_what_where_and_what_to_do(
@@ -153,6 +257,14 @@ def test_a_failure_tells_what_where_and_what_to_do(
         "    found nothing, wanted an object",
         "  correct the manifest; nothing was started",
     ]
+
+
+def test_thousands_of_problems_are_told_at_once(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    problem = Problem(path="a", found="b", wanted="c")
+    console.failure(ManifestError((problem,) * 30_000, "claude-bottle.json"))
+    assert len(capsys.readouterr().err.splitlines()) == 60_002
 
 
 def test_a_failure_without_remedy_is_one_line(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from bottle import errors
-from bottle.errors import BottleError, ManifestError, Problem
+from bottle.errors import BottleError, ManifestError, Problem, UsageError
 
 CODES = {
     "BottleError": 70,
@@ -47,3 +49,22 @@ def test_a_manifest_error_counts_its_problems(count: int, text: str) -> None:
     assert error.happened == text
     assert error.problems == (problem,) * count
     assert error.remedy
+
+
+def test_for_json_there_is_all_that_a_text_tells() -> None:
+    values = UsageError("it happened", "do this").values()
+    assert values == {"error": "it happened", "remedy": "do this", "code": 64}
+
+
+def test_a_manifest_errors_problems_are_in_its_json() -> None:
+    problem = Problem(path="a.b", found="x", wanted="y", remedy="z")
+    error = ManifestError((problem,), "some.json")
+    values = json.loads(json.dumps(error.values()))
+    assert values == {
+        "manifest": "some.json",
+        "valid": False,
+        "problems": [{"path": "a.b", "found": "x", "wanted": "y", "remedy": "z"}],
+        "error": "some.json: 1 problem",
+        "remedy": error.remedy,
+        "code": 65,
+    }

@@ -22,6 +22,9 @@ ELSEWHERE = {
 ENTRANCES = {"agents/__init__.py": "agents/test_agents.py"}
 """Packages that say something themselves, and where that is tested."""
 
+SAME_WORDS = ("build", "start", "check", "plan", "init", "test", "reap")
+"""Recipes that are called like the task behind them."""
+
 DOORS = (("./", "setup start --agent demo --yes"), ("./", "setup test"))
 
 
@@ -103,7 +106,7 @@ def test_every_recipe_is_one_task() -> None:
     """A recipe names a task of Invoke's, or the script that leads to one."""
     recipes = re.findall(r"^(\w+)[^:=\n]*:\n((?: +.*\n)+)", (ROOT / "justfile").read_text(), re.M)
     names = {name for name, _ in recipes}
-    assert names == {"default", "setup", "build", "start", "test", "reap"}
+    assert names == {"default", "setup", *SAME_WORDS}
     for name, body in recipes:
         (line,) = body.splitlines()
         door = {"default": "--list", "setup": 'quote(here / "setup")'}
@@ -112,7 +115,7 @@ def test_every_recipe_is_one_task() -> None:
         assert name == "default" or line.endswith('"$@"')
 
 
-@pytest.mark.parametrize("name", ["build", "start", "test", "reap"])
+@pytest.mark.parametrize("name", SAME_WORDS)
 def test_just_gives_the_words_on_as_they_are(name: str) -> None:
     just = Path(sys.executable).parent / "just"
     words = ["--args", "-c 'exit 7'"]

@@ -21,18 +21,25 @@ from invoke.runners import Result
 
 import tasks
 from bottle import errors
+from bottle.core import language
 from bottle.core.secret import TOKEN
 from bottle.engine.docker import DockerEngine
 from bottle.engine.port import Labelled
 from bottle.errors import BottleError, ManifestError, Problem
 from bottle.provision import images
 from bottle.provision import setup as provisioning
-from bottle.session import lock, reaper, run
-from bottle.session.run import Asked
+from bottle.session import beginning, lock, manifests, reaper, run
+from bottle.session.agreement import Answers
+from bottle.session.findings import NotStartable
+from bottle.session.run import Asked, Planned
 from bottle.session.signals import Interrupted
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = ("python_on_whales", "pydantic", "rich", "json5", "platformdirs")
+HEAVY = (
+    *("python_on_whales", "pydantic", "rich", "json5", "platformdirs", "idna", "publicsuffixlist"),
+    *("bottle.core.language", "bottle.core.manifest", "bottle.session"),
+)
+MANIFEST = '{bottles: {web: {}}, agents: {one: {bottle: "web"}, two: {bottle: "web"}}}'
 
 
 class Called:
@@ -82,8 +89,25 @@ class TestStart:
         words = ("--agent", "a", "--manifest", "m", "--runtime", "runsc", "--yes")
         invoke("start", *words, "--args", "-c 'x y'")
         assert called.calls[0][0][2] == Asked(
-            agent="a", manifest="m", runtime="runsc", args="-c 'x y'", yes=True
+            agent="a",
+            manifest="m",
+            runtime="runsc",
+            args="-c 'x y'",
+            answers=Answers(yes=True),
         )
+
+    @pytest.mark.parametrize(
+        ("word", "answers"),
+        [
+            ("--yes", Answers(yes=True)),
+            ("--accept-new", Answers(new=True)),
+            ("--accept-changes", Answers(changes=True)),
+            ("--accept-dockerfile", Answers(dockerfile=True)),
+        ],
+    )
+    def test_each_answer_is_one_word(self, called: Called, word: str, answers: Answers) -> None:
+        invoke("start", word)
+        assert called.calls[0][0][2] == Asked(agent="default", answers=answers)
 
     def test_the_agents_code_is_the_commands(self, called: Called) -> None:
         called.result = 42
@@ -96,6 +120,178 @@ class TestStart:
         monkeypatch.setattr(tasks, "_TOKEN", value)
         invoke("start")
         assert called.calls[0][0][3] is value
+
+
+class TestPlan:
+    PLANNED = Planned(
+        values={
+            "digest": "0" * 64,
+            "networks": [{"arguments": ["--internal", "a b"]}],
+            "containers": [],
+            "steps": [],
+        }
+    )
+
+    @pytest.fixture
+    def called(self, monkeypatch: pytest.MonkeyPatch) -> Called:
+        called = Called(result=self.PLANNED)
+        monkeypatch.setattr(run, "plan", called)
+        return called
+
+    def test_every_word_arrives(self, called: Called) -> None:
+        words = ("--agent", "a", "--manifest", "m", "--runtime", "runsc", "--args", "-c 'x y'")
+        assert invoke("plan", *words) == 0
+        (((engine, asked), named),) = called.calls
+        assert isinstance(engine, DockerEngine)
+        assert asked == Asked(agent="a", manifest="m", runtime="runsc", args="-c 'x y'")
+        assert named == {}
+
+    @pytest.mark.usefixtures("called")
+    def test_as_text(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert invoke("plan") == 0
+        captured = capsys.readouterr()
+        assert captured.out.startswith(f"plan {'0' * 64}\n")
+        assert "docker network create" in captured.out
+        assert "'a b'" in captured.out
+        assert captured.err == ""
+
+    @pytest.mark.usefixtures("called")
+    def test_as_json(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert invoke("plan", "--json") == 0
+        captured = capsys.readouterr()
+        assert json.loads(captured.out) == self.PLANNED.values
+        assert captured.err == ""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in a folder of our own, with a home and a configuration folder of our own."""
+    place = tmp_path / "here"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return place
+
+
+class TestCheck:
+    @pytest.fixture(autouse=True)
+    def manifest(self, here: Path) -> Path:
+        path = here / manifests.FILE
+        path.write_text(MANIFEST)
+        return path
+
+    @pytest.mark.parametrize(
+        ("words", "agents"),
+        [((), ["one", "two"]), (("--agent", "two"), ["two"]), (("--agent", "demo"), ["demo"])],
+    )
+    def test_all_agents_or_one(
+        self, words: tuple[str, ...], agents: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert invoke("check", "--json", *words) == 0
+        captured = capsys.readouterr()
+        values = json.loads(captured.out)
+        assert (list(values["agents"]), values["valid"]) == (agents, True)
+        assert captured.err == ""
+
+    def test_as_text(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert invoke("check") == 0
+        captured = capsys.readouterr()
+        assert captured.out.startswith("claude-bottle.json is valid: 1 bottle, 2 agents\n")
+        assert captured.err == ""
+
+    def test_a_named_one(
+        self, here: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        manifest.rename(here / "other.json")
+        assert invoke("check", "--manifest", "other.json") == 0
+        assert capsys.readouterr().out.startswith("other.json is valid")
+
+    @pytest.mark.parametrize(
+        ("text", "words", "code", "told"),
+        [
+            ("{bottles: {}}", (), 65, "agents"),
+            ("{bottles", (), 65, "line 1"),
+            ('{bottles: {web: {runtme: "runc"}}, agents: {}}', (), 65, "bottles.web.runtme"),
+            (MANIFEST.replace('"web"}', '"web", skills: ["no"]}', 1), (), 65, "one.skills[0]"),
+            (MANIFEST, ("--agent", "three"), 64, "three"),
+            (MANIFEST, ("--manifest", "no.json"), 66, "no.json"),
+        ],
+    )
+    def test_what_is_wrong_has_its_code_in_both_forms(
+        self,
+        manifest: Path,
+        capsys: pytest.CaptureFixture[str],
+        text: str,
+        words: tuple[str, ...],
+        code: int,
+        told: str,
+    ) -> None:
+        manifest.write_text(text)
+        assert invoke("check", *words) == code
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert told in captured.err
+        assert invoke("check", "--json", *words) == code
+        captured = capsys.readouterr()
+        assert captured.err == ""
+        values = json.loads(captured.out)
+        assert values["code"] == code
+        assert told in json.dumps(values)
+        assert values.get("valid", False) is False
+        assert all(
+            set(p) == {"path", "found", "wanted", "remedy"} for p in values.get("problems", ())
+        )
+
+    def test_no_engine_is_needed(self, here: Path) -> None:
+        program = "import sys, tasks; from invoke.program import Program as P\n"
+        program += "from invoke.collection import Collection as C\n"
+        program += "P(namespace=C.from_module(tasks)).run(['invoke', 'check'], exit=False)\n"
+        program += "print([m for m in ('bottle.engine.docker', 'docker') if m in sys.modules])"
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=here,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "DOCKER_HOST": "unix:///nonexistent"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "is valid" in done.stdout
+        assert done.stdout.endswith("[]\n")
+
+
+class TestInit:
+    def test_what_it_writes_is_valid(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert invoke("init") == 0
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert "wrote claude-bottle.json" in captured.err
+        assert language.SCHEMA in (here / manifests.FILE).read_text()
+        assert invoke("check") == 0
+
+    @pytest.mark.parametrize("make", ["file", "folder", "link"])
+    def test_it_never_overwrites(
+        self, here: Path, make: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path, other = here / manifests.FILE, here / "other"
+        if make == "file":
+            path.write_text("mine")
+        elif make == "folder":
+            path.mkdir()
+        else:
+            path.symlink_to(other)
+        before = sorted(here.iterdir())
+        assert invoke("init") == 64
+        assert "is there already" in capsys.readouterr().err
+        assert sorted(here.iterdir()) == before
+        assert not path.is_file() or path.read_text() == "mine"
+
+
+def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke("schema") == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == language.schema()
+    assert captured.err == ""
 
 
 class TestReap:
@@ -191,7 +387,7 @@ class TestSetup:
         monkeypatch.setattr(run, "start", started)
         assert invoke("setup", "start", "--agent", "demo", "--yes") == 0
         assert seen == [0]
-        assert started.calls[0][0][2] == Asked(agent="demo", yes=True)
+        assert started.calls[0][0][2] == Asked(agent="demo", answers=Answers(yes=True))
 
     def test_when_it_fails_nothing_is_started(self, monkeypatch: pytest.MonkeyPatch) -> None:
         started = Called()
@@ -240,20 +436,37 @@ def failures() -> list[BottleError]:
     kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, BottleError)]
     made = [k("it happened", "do this") for k in kinds if k is not ManifestError]
     problem = Problem(path="a.b", found="x", wanted="y")
-    return [*made, ManifestError((problem,)), Interrupted(1), Interrupted(15)]
+    more = [NotStartable("it happened", "do this"), Interrupted(1), Interrupted(15)]
+    return [*made, ManifestError((problem,)), *more]
+
+
+def fail(monkeypatch: pytest.MonkeyPatch, failure: BaseException) -> None:
+    """Let every use case end with this."""
+    for module, name in USE_CASES:
+        monkeypatch.setattr(module, name, Called(failure=failure))
+
+
+USE_CASES: tuple[tuple[Any, str], ...] = (
+    (provisioning, "provision"),
+    (images, "build"),
+    (run, "start"),
+    (run, "plan"),
+    (manifests, "find"),
+    (beginning, "write"),
+    (reaper, "reap"),
+)
+TASKS = ("setup", "build", "start", "plan", "check", "init", "reap")
 
 
 @pytest.mark.parametrize("failure", failures(), ids=lambda f: f"{type(f).__name__}-{f.code}")
-@pytest.mark.parametrize("task", ["setup", "build", "start", "reap"])
+@pytest.mark.parametrize("task", TASKS)
 def test_every_failure_is_text_and_its_code(
     task: str,
     failure: BottleError,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for module, name in ((provisioning, "provision"), (images, "build"), (run, "start")):
-        monkeypatch.setattr(module, name, Called(failure=failure))
-    monkeypatch.setattr(reaper, "reap", Called(failure=failure))
+    fail(monkeypatch, failure)
     assert invoke(task) == failure.code
     captured = capsys.readouterr()
     assert failure.happened in captured.err.splitlines()[0]
@@ -275,7 +488,7 @@ def test_an_interrupted_task_ends_as_interrupted(monkeypatch: pytest.MonkeyPatch
         (OSError("odd"), "error: odd"),
     ],
 )
-@pytest.mark.parametrize("task", ["setup", "build", "start", "reap"])
+@pytest.mark.parametrize("task", TASKS)
 def test_what_the_system_refuses_is_text_too(
     task: str,
     failure: OSError,
@@ -283,9 +496,7 @@ def test_what_the_system_refuses_is_text_too(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for module, name in ((provisioning, "provision"), (images, "build"), (run, "start")):
-        monkeypatch.setattr(module, name, Called(failure=failure))
-    monkeypatch.setattr(reaper, "reap", Called(failure=failure))
+    fail(monkeypatch, failure)
     assert invoke(task) == 70
     first, remedy = capsys.readouterr().err.splitlines()
     assert first == said
@@ -333,7 +544,11 @@ def test_every_word_has_a_default_and_is_explained() -> None:
     contexts = Collection.from_module(afresh()).to_contexts()
     assert {str(context.name) for context in contexts} == {
         "build",
+        "check",
+        "init",
+        "plan",
         "reap",
+        "schema",
         "setup",
         "start",
         "test",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from bottle.agents import ADAPTERS
-from bottle.core import manifest, plan
+from bottle.core import language, manifest, plan
 
 PLACEHOLDER = "p"
 
 
 def test_the_manifest_names_the_same_adapters() -> None:
-    assert set(ADAPTERS) == set(manifest.ADAPTERS) == set(plan.BUILT_IN_HOSTS)
+    assert set(ADAPTERS) == set(language.ADAPTERS) == set(plan.BUILT_IN_HOSTS)
 
 
 @pytest.mark.parametrize("name", ADAPTERS)

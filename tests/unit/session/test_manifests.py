@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +19,21 @@ TEXT = '{bottles: {default: {}}, agents: {%s: {bottle: "default"}}}'
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    """Stand in a folder, with a configuration folder of our own elsewhere."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    place = tmp_path / "here"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    return place
+
+
+@pytest.fixture
+def mine(here: Path) -> Path:
+    """Give the place of the person's own manifest, where there is none yet."""
+    _, place = manifests.usual_places()
+    assert place.is_relative_to(here.parent / "config")
+    place.parent.mkdir(parents=True)
+    return place
 
 
 def test_the_current_folders_own_is_read() -> None:
@@ -25,6 +41,79 @@ def test_the_current_folders_own_is_read() -> None:
     found = manifests.find("", "default")
     assert found.path == Path(manifests.FILE)
     assert list(found.manifest.agents) == ["default"]
+
+
+class TestThePersonsOwn:
+    def test_it_is_read_where_the_folder_has_none(self, mine: Path) -> None:
+        mine.write_text(TEXT % "mine")
+        found = manifests.find("", "default")
+        assert found.path == mine
+        assert list(found.manifest.agents) == ["mine"]
+
+    def test_the_folders_goes_before_it(self, mine: Path) -> None:
+        mine.write_text(TEXT % "mine")
+        Path(manifests.FILE).write_text(TEXT % "default")
+        assert manifests.find("", "default").path == Path(manifests.FILE)
+
+    def test_a_broken_one_of_the_folder_is_not_passed_over(self, mine: Path) -> None:
+        """What the person sees there would not be what is used."""
+        mine.write_text(TEXT % "mine")
+        path = Path(manifests.FILE)
+        path.write_text("{")
+        with pytest.raises(ManifestError):
+            manifests.find("", "default")
+        path.unlink()
+        assert manifests.find("", "default").path == mine
+
+    @pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("nowhere")])
+    def test_nor_one_that_is_no_file(self, mine: Path, make: Callable[[Path], object]) -> None:
+        mine.write_text(TEXT % "mine")
+        make(Path(manifests.FILE))
+        with pytest.raises(ManifestMissing, match=r"no manifest at claude-bottle\.json"):
+            manifests.find("", "default")
+
+    def test_both_places_are_named_where_there_is_none(self, mine: Path) -> None:
+        with pytest.raises(ManifestMissing, match=f"claude-bottle.json or {mine}"):
+            manifests.find("", "default")
+
+
+class TestStumbledOn:
+    """A manifest that lay in the current folder, and that nobody named, may be a stranger's."""
+
+    def test_the_folders_own_is(self) -> None:
+        Path(manifests.FILE).write_text(TEXT % "default")
+        assert manifests.find("", "default").stumbled_on
+
+    @pytest.mark.parametrize("named", [manifests.FILE, f"./{manifests.FILE}"])
+    def test_a_named_one_is_not_even_there(self, named: str) -> None:
+        Path(manifests.FILE).write_text(TEXT % "default")
+        assert not manifests.find(named, "default").stumbled_on
+
+    def test_the_demo_that_comes_with_the_program_is_known_as_such(self) -> None:
+        assert manifests.find("", "demo").shipped
+        named = str(manifests.SHIPPED / "demo.json")
+        assert not manifests.find(named, "demo").shipped
+
+    def test_the_persons_own_is_not(self, mine: Path) -> None:
+        mine.write_text(TEXT % "default")
+        assert not manifests.find("", "default").stumbled_on
+
+    def test_the_demos_is_not(self) -> None:
+        Path(manifests.FILE).write_text(TEXT % "default")
+        assert not manifests.find("", "demo").stumbled_on
+
+
+def test_a_link_to_a_manifest_is_one(here: Path) -> None:
+    (here / "other.json").write_text(TEXT % "default")
+    Path(manifests.FILE).symlink_to("other.json")
+    found = manifests.find("", "default")
+    assert (found.path, found.stumbled_on) == (Path(manifests.FILE), True)
+
+
+def test_a_link_to_itself_is_none() -> None:
+    Path(manifests.FILE).symlink_to(manifests.FILE)
+    with pytest.raises(ManifestMissing):
+        manifests.find("", "default")
 
 
 def test_a_named_one_goes_before_it_also_for_the_demo(here: Path) -> None:
@@ -77,3 +166,73 @@ def test_a_huge_file_is_not_read_to_its_end() -> None:
     with pytest.raises(ManifestError):
         manifests.find("", "default")
     assert document.LARGEST < 1 << 20
+
+
+class TestFilesOfABrokenOne:
+    """What a manifest names is looked at too, so that all its problems are told at once."""
+
+    @pytest.fixture(autouse=True)
+    def home(self, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HOME", str(here.parent))
+
+    @staticmethod
+    def paths(bottle: Any, *agents: Any) -> list[str]:
+        named = {f"a{number}": agent for number, agent in enumerate(agents)}
+        declared = {"bottles": {"web": bottle}, "agents": named}
+        Path(manifests.FILE).write_text(json.dumps(declared))
+        with pytest.raises(ManifestError, match=r"claude-bottle\.json: \d+ problem") as caught:
+            manifests.find("", "default")
+        return [problem.path for problem in caught.value.problems]
+
+    def test_everything_is_told_at_once_each_in_its_place(self) -> None:
+        entry = {"host": "git.example.com", "key": "key", "known_hosts": "known"}
+        bottle = {
+            "runtime": "x",
+            "image": {"dockerfile": "Dockerfile"},
+            "ssh": [1, {"host": "git.example.com"}, entry],
+        }
+        agents = (
+            {"bottle": "wbe", "skills": ["../x", "none"]},
+            {"bottle": "web", "prompt": {"file": "none"}, "skills": ["first", 1, "second"]},
+        )
+        found = self.paths(bottle, *agents)
+        assert sorted(found) == [
+            "agents.a0.bottle",
+            "agents.a0.skills[0]",
+            "agents.a0.skills[1]",
+            "agents.a1.prompt.file",
+            "agents.a1.skills[0]",
+            "agents.a1.skills[1]",
+            "agents.a1.skills[2]",
+            "bottles.web.image.dockerfile",
+            "bottles.web.runtime",
+            "bottles.web.ssh[0]",
+            "bottles.web.ssh[1].key",
+            "bottles.web.ssh[1].known_hosts",
+            "bottles.web.ssh[2].key",
+            "bottles.web.ssh[2].known_hosts",
+        ]
+
+    @pytest.mark.parametrize("odd", [None, True, 1, "x", [], {}, [None], {"a": None}, "../x"])
+    @pytest.mark.parametrize(
+        "key", ["runtime", "env", "ssh", "egress", "limits", "image", "extends"]
+    )
+    def test_whatever_a_bottle_holds_it_is_told_and_no_more(self, key: str, odd: Any) -> None:
+        found = self.paths({key: odd, "more": 1}, {"bottle": "web", "skills": ["none"]})
+        assert "bottles.web.more" in found
+        assert "agents.a0.skills[0]" in found
+
+    @pytest.mark.parametrize("odd", [None, True, 1, "x", [], {}, [None], {"a": None}, "../x"])
+    @pytest.mark.parametrize(
+        "key", ["bottle", "adapter", "skills", "prompt", "args", "env", "more"]
+    )
+    def test_whatever_an_agent_holds_it_is_told_and_no_more(self, key: str, odd: Any) -> None:
+        bottle = {"image": {"dockerfile": "Dockerfile"}, "more": 1}
+        found = self.paths(bottle, {"bottle": "web", key: odd})
+        assert {"bottles.web.more", "bottles.web.image.dockerfile"} <= set(found)
+
+    def test_a_text_that_cannot_be_read_names_no_files(self) -> None:
+        Path(manifests.FILE).write_text('{bottles: {web: {}}, agents: {a: {skills: ["none"]}}')
+        with pytest.raises(ManifestError) as caught:
+            manifests.find("", "default")
+        assert len(caught.value.problems) == 1

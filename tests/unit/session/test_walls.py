@@ -225,7 +225,7 @@ class TestTheProbes:
         uid = engine.plan.slot.agent_uid
         name, user, *command = engine.commands[-1]
         assert (name, user) == (engine.plan.keeper.name, f"{uid}:{uid}")
-        assert command == ["/opt/bottle/enter", "python3", "-I", "-"]
+        assert command == ["/opt/bottle/enter", "/usr/bin/python3", "-IS", "-"]
 
     def test_it_is_told_where_to_send(self, together: Executor) -> None:
         engine = Witnesses()
