@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -66,13 +65,7 @@ def kind(value: object) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Suggest the known name most like `name`, as a sentence, or nothing."""
-    return _nearest(name[:_SHOWN], tuple(known))
-
-
-@functools.lru_cache(maxsize=4096)
-def _nearest(name: str, known: tuple[str, ...]) -> str:
-    """Remember: the same mistake may stand in a thousand places."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name[:_SHOWN], list(known), n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else ""
 
 
