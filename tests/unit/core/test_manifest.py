@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bottle.core.allowlist import HostPattern
+from bottle.core.language import SSH_LATER
 from bottle.core.manifest import (
     Agent,
     Bottle,
@@ -530,3 +531,50 @@ def test_twice_the_mistakes_take_twice_the_work(content: Callable[[int], Any]) -
     """Where each was compared with each, a manifest of 64 KiB took up to 24 seconds."""
     parse(b'{bottles: {a: {egress: {allowlist: ["*.a.b", "xn--9ca.b"]}}}, agents: {}}')  # warm up
     assert _calls(content(300)) < 2.5 * _calls(content(150))
+
+
+class TestValues:
+    """What is declared arrives in its field, in words that a person reads."""
+
+    def test_of_a_bottle(self) -> None:
+        declared = {
+            "egress": {"proxy": "pipelock"},
+            "image": {"packages": ["jq2", "jq"], "dockerfile": "docker/Dockerfile"},
+        }
+        bottle = read(_one(**declared)).bottles["a"]
+        assert bottle.egress.proxy == "pipelock"
+        assert bottle.image == Image(packages=("jq", "jq2"), dockerfile="docker/Dockerfile")
+
+    def test_of_what_comes_later(self) -> None:
+        ssh = [{"host": "a.b", "key": "k", "known_hosts": "h"}]
+        (later,) = read(_one(ssh=ssh)).bottles["a"].later
+        assert later == Later(path="bottles.a.ssh[0]", reason=SSH_LATER)
+
+    @pytest.mark.parametrize(
+        ("agent", "problem"),
+        [
+            (
+                {"bottle": "b"},
+                ("agents.x.bottle", "'b'", "the name of a bottle", "declare it under bottles"),
+            ),
+            (
+                {"bottle": "a", "adapter": "demo"},
+                (
+                    "agents.x.adapter",
+                    "'demo'",
+                    "'demo' for the agent demo, and for it alone",
+                    "rename the agent or choose another adapter",
+                ),
+            ),
+            ({}, ("agents.x.bottle", "nothing", "a value", "add bottle")),
+        ],
+    )
+    def test_of_problems(self, agent: dict[str, Any], problem: tuple[str, ...]) -> None:
+        manifest, problems = survey(json.dumps({**_one(), "agents": {"x": agent}}).encode())
+        assert [(p.path, p.found, p.wanted, p.remedy) for p in problems] == [problem]
+        assert manifest.agents["x"].bottle == agent.get("bottle", "")
+
+    def test_of_limits_that_do_not_fit(self) -> None:
+        _, problems = survey(json.dumps(_one(limits={"memory": "600m", "tmp": "700m"})).encode())
+        _, usual = survey(json.dumps(_one(limits={"tmp": "5g"})).encode())
+        assert [p.path for p in (*problems, *usual)] == ["bottles.a.limits.tmp"] * 2
