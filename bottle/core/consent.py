@@ -15,7 +15,8 @@ from bottle.core import plan as planning
 from bottle.core.form import digest as digest_of_form
 from bottle.core.form import digest_of, fixed, form
 from bottle.core.manifest import Agent, Bottle, Manifest
-from bottle.core.plan import Host, Plan
+from bottle.core.members import Host
+from bottle.core.plan import Plan
 from bottle.core.slot import Slot
 
 _SHORT: Final = 12

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bottle.core.flags import container_arguments, network_arguments
+from bottle.core.members import Host
 from bottle.core.parts import ContainerPlan
-from bottle.core.plan import Host, Plan, Setting
+from bottle.core.plan import Plan, Setting
 from bottle.core.slot import Slot
 
 FORMAT: Final = 1

@@ -217,10 +217,13 @@ def _image(tree: Mapping[str, Tree]) -> Image:
 
 
 def _check_limits(bottle: Bottle, at: Place) -> None:
-    """Note limits that do not fit together, where they were said: extended bottles share them."""
+    """Note limits that do not fit together, where they were said: extended bottles share them.
+
+    By themselves the usual limits fit whatever the others are.
+    """
     limits, said = bottle.limits, bottle.origins
     if limits.tmp > limits.memory:
-        place = Place(said.get("limits.tmp") or said["limits.memory"], at.problems)
+        place = Place(said["limits.tmp"], at.problems)
         remedy = "what lies in /tmp counts into the memory"
         place.refuse(f"{limits.tmp}m", f"at most the memory, {limits.memory}m", remedy)
     if bottle.runtime == "runsc" and limits.pids < _LEAST_PIDS_OF_GVISOR:

@@ -18,8 +18,8 @@ from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from bottle.core.flags import container_arguments, network_arguments
+from bottle.core.members import LABEL, OWNER_LABEL
 from bottle.core.parts import ContainerPlan, NetworkPlan
-from bottle.core.plan import LABEL, OWNER_LABEL
 from bottle.engine.port import Completed, EngineFacts, ImageFacts, Labelled, SubnetTaken
 from bottle.engine.process import Pipe, hand_over, last_lines
 from bottle.errors import BottleError, TimeLimit, Unavailable

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from bottle.core.plan import LABEL
+from bottle.core.members import LABEL
 from bottle.engine.port import Attached, Engine
 from bottle.engine.process import last_lines
 from bottle.errors import BottleError, Unavailable

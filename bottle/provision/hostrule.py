@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final
 
-from bottle.core.plan import LABEL
+from bottle.core.members import LABEL
 from bottle.engine.port import Completed, Engine
 from bottle.errors import Unavailable
 

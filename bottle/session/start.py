@@ -12,7 +12,8 @@ from typing import Final
 from bottle import agents
 from bottle.core import consent, form, plan
 from bottle.core.consent import Fact
-from bottle.core.plan import API_HOST, Host, Plan
+from bottle.core.members import Host
+from bottle.core.plan import API_HOST, Plan
 from bottle.core.secret import TOKEN, Value
 from bottle.core.slot import SLOTS, Slot, candidates
 from bottle.engine import host as host_reader

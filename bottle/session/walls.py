@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from bottle import probes
 from bottle.core import interior, posture
+from bottle.core.members import PROXY_PORT
 from bottle.core.parts import ContainerPlan
-from bottle.core.plan import PROXY_PORT, Plan
+from bottle.core.plan import Plan
 from bottle.core.posture import Difference
 from bottle.engine.port import Attached, Engine
 from bottle.errors import Unavailable, WallDiffers

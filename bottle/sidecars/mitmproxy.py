@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bottle.core.egress import VERSION
-from bottle.core.plan import PROXY_PORT, Plan
+from bottle.core.members import PROXY_PORT
+from bottle.core.plan import Plan
 
 _LONGEST_LINE: Final = 64 * 1024
 _LONGEST_TEXT: Final = 256

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import pytest
 
 from bottle.core.allowlist import Reason
-from bottle.core.plan import PROXY_PORT
+from bottle.core.members import PROXY_PORT
 from bottle.session.standin import PLAIN_PORT
 from tests.support import sinks
 from tests.support.bottles import LISTED, Live

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from bottle.core import form as forming
 from bottle.core import posture
 from bottle.core.flags import container_arguments, network_arguments
+from bottle.core.members import Host
 from bottle.core.parts import ContainerPlan
-from bottle.core.plan import Given, Host, Plan
+from bottle.core.plan import Given, Plan
 from bottle.core.plan import compile as compile_plan
 from bottle.core.slot import SLOTS, Slot
 from tests.support import plans, strategies

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from bottle.core.members import LABEL, OWNER_LABEL
 from bottle.core.parts import ContainerPlan, NetworkPlan
-from bottle.core.plan import LABEL, OWNER_LABEL
 from bottle.engine.port import (
     Completed,
     Engine,

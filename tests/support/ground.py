@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 from bottle.core import plan as planning
 from bottle.core.manifest import parse
+from bottle.core.members import Host
 from bottle.core.parts import ContainerPlan
-from bottle.core.plan import API_HOST, Host, Plan
+from bottle.core.plan import API_HOST, Plan
 from bottle.core.slot import SLOTS, Slot
 from bottle.engine.docker import DockerEngine
 from bottle.engine.port import Attached, Completed, SubnetTaken

@@ -8,7 +8,8 @@ from typing import Any, Final
 from bottle.core import plan as planning
 from bottle.core.allowlist import HostPattern
 from bottle.core.manifest import Manifest, parse
-from bottle.core.plan import Given, Host, Plan
+from bottle.core.members import Host
+from bottle.core.plan import Given, Plan
 from bottle.core.slot import Slot
 
 SESSION = "0123456789ab"

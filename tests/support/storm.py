@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bottle.core.plan import PROXY_PORT
+from bottle.core.members import PROXY_PORT
 from bottle.session.standin import PLAIN_PORT
 from tests.support import bottles, leaky, sinks
 from tests.support.bottles import RUNTIMES, Live

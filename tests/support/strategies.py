@@ -10,7 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from bottle.core.allowlist import HostPattern
-from bottle.core.plan import Given, Host
+from bottle.core.members import Host
+from bottle.core.plan import Given
 from bottle.core.secret import Secret
 from bottle.core.slot import SLOTS, Slot
 from bottle.core.variables import reserved, unreadable
