@@ -54,6 +54,7 @@ def _cpus(plan: ContainerPlan) -> str:
 _FIXED_FLAGS: Final = (
     "--interactive",
     "--rm",
+    "--workdir=/",  # whatever an image says
     "--pull=never",
     "--cap-drop=ALL",
     "--security-opt=no-new-privileges",

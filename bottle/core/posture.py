@@ -24,7 +24,7 @@ _VOLATILE: Final = re.compile(
     r"|HostnamePath|HostsPath|LogPath|Driver|Platform|ExecIDs|GraphDriver(\..*)?|Storage(\..*)?"
     r"|AppArmorProfile|ProcessLabel|MountLabel|ImageManifestDescriptor(\..*)?"
     r"|HostConfig\.ConsoleSize"
-    r"|NetworkSettings\.(SandboxID|SandboxKey)|Config\.(Cmd|WorkingDir|StopSignal)"
+    r"|NetworkSettings\.(SandboxID|SandboxKey)|Config\.(Cmd|StopSignal)"
     r"|NetworkSettings\.Networks\.[^.]+\.(Aliases|NetworkID|EndpointID|MacAddress|DNSNames"
     r"|IPPrefixLen)"
     r"|Containers\..*|Created|Scope|IPAM\.Driver|Status(\..*)?"
@@ -121,6 +121,7 @@ def _config(plan: ContainerPlan) -> Wanted:
         "Env": _Members(f"{name}={value}" for name, value in plan.environment.items()),
         "Healthcheck.Test": ["NONE"],
         "Image": plan.image,
+        "WorkingDir": "/",
         "Entrypoint": [plan.command[0]],
         **{f"Labels.{name}": value for name, value in plan.labels.items()},
     }

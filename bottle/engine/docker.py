@@ -79,8 +79,6 @@ class DockerEngine:
             reference=reference,
             identity=str(image["Id"]),
             labels=dict(config.get("Labels") or {}),
-            volumes=tuple(config.get("Volumes") or ()),
-            on_build=tuple(config.get("OnBuild") or ()),
             layers=tuple((image.get("RootFS") or {}).get("Layers") or ()),
             config=config,
         )

@@ -36,8 +36,6 @@ class ImageFacts:
     identity: str
     """`sha256:...` of the image's configuration."""
     labels: Mapping[str, str]
-    volumes: tuple[str, ...]
-    on_build: tuple[str, ...]
     layers: tuple[str, ...] = ()
     """`sha256:...` of each layer's plain content, the lowest first."""
     config: Mapping[str, object] = field(default_factory=dict)

@@ -43,10 +43,14 @@ class Guard:
     """Nothing below these, and they stay folders."""
     kept: tuple[str, ...]
     """What is in these is free, but they stay folders."""
+    free: tuple[str, ...] = ()
+    """Only below these there may be anything new but folders; empty for everywhere."""
 
     def forbids(self, path: str, *, folder: bool) -> bool:
         """Judge one change: a `folder` with other attributes, or anything else, a removal too."""
         if _within(path, self.files) or _below(path, self.folders):
+            return True
+        if self.free and not folder and not _within(path, self.free):
             return True
         stay = (*self.folders, *self.kept)
         return not folder and (path in stay or _above(path, (*stay, *self.files, *_ACCOUNTS)))
@@ -87,9 +91,14 @@ SYSTEM: Final = Guard(
         *("usr/lib", "usr/lib32", "usr/lib64", "usr/libexec", "usr/libx32"),
     ),
     kept=(*OURS.kept, "etc/ssl"),
+    free=(
+        *("etc", "home", "media", "mnt", "opt", "root", "run", "srv", "tmp", "var", "workspace"),
+        *("usr/games", "usr/include", "usr/local", "usr/share", "usr/src"),
+    ),
 )
 """What a stranger's layers leave alone: also the programs and libraries that hold and enter,
-and the probes of a start, are made of. With another libc or python3 they would say anything."""
+and the probes of a start, are made of. With another libc or python3 they would say anything, and
+so they would by files that these look for at a place where there is none (`/usr/pyvenv.cfg`)."""
 
 
 def read(stream: IO[bytes], guard: Guard) -> dict[str, tuple[str, ...]]:

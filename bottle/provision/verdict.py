@@ -10,10 +10,10 @@ from bottle.engine.port import ImageFacts
 from bottle.errors import BottleError
 
 _OUR_LABELS: Final = "claude-bottle"
-_MOST_TOLD: Final = 8
-_SYNTAX: Final = re.compile(r"(?im)^[\s\ufeff]*(?:#|//)\s*syntax\s*=|\A[\s\ufeff]*\{")
-"""A directive that lets a builder pull a program which reads the rest; a builder takes JSON too."""
-_FROM_BASE: Final = re.compile(r"""(?im)^\s*FROM\s+(?:--\S+\s+)*["']?\$(?:BASE\b|\{BASE\})""")
+_MOST_TOLD: Final = 12
+_SYNTAX: Final = re.compile(r"(?i)[\s\ufeff]*+(?:#|//)\s*+syntax\s*+=")
+"""A directive that lets a builder pull a program which reads the rest."""
+_FROM_BASE: Final = re.compile(r"""(?i)\s*+FROM\s++(?:--\S++\s++)*+["']?\$(?:BASE\b|\{BASE\})""")
 _FREE: Final = frozenset(
     {"ArgsEscaped", "Cmd", "Image", "Labels", "StopSignal", "User", "WorkingDir"}
 )
@@ -49,12 +49,14 @@ def refusal(wrongs: Sequence[str], *, of_dockerfile: bool) -> ImageRefused:
 def refuse_text(dockerfile: bytes) -> None:
     """Raise ImageRefused for what can be seen before anything is built; empty text is none."""
     text = dockerfile.decode(errors="replace")
-    if _SYNTAX.search(text):
+    lines = text.split("\n")
+    is_json = text.lstrip("\ufeff \t\r\n\v\f").startswith("{")  # which a builder takes as well
+    if is_json or any(map(_SYNTAX.match, lines)):
         raise ImageRefused(
             "the Dockerfile has a `syntax` line, by which a builder pulls another program",
             "leave the line out",
         )
-    if text and not _FROM_BASE.search(text):
+    if dockerfile and not any(map(_FROM_BASE.match, lines)):
         raise ImageRefused(
             "the Dockerfile does not build upon the agent's image",
             "begin it with `ARG BASE` and `FROM ${BASE}`",

@@ -48,7 +48,7 @@ def contents(certificate: str, tmp_path_factory: pytest.TempPathFactory) -> byte
     (skill / "deep" / "tool").write_text("#!/bin/sh\n")
     (skill / "deep" / "tool").chmod(0o700)
     at = Place()
-    found = skills.read((skill.name,), (skill.parent,), at)
+    found = skills.read((skill.name,), (skill.parent,), at, {})
     assert not at.problems
     return Contents(
         environment={"OF_THE_BOTTLE": "1", "LANG": "C"},

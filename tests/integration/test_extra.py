@@ -29,6 +29,7 @@ WORKDIR /srv
 CMD ["it"]
 """
 WEAKENED = {
+    "echo home = /opt >/usr/pyvenv.cfg": "/usr/pyvenv.cfg is of the bottle's guard",
     "chmod 4755 /usr/local/bin/lent": "/usr/local/bin/lent is setuid or setgid",
     "chmod 2755 /usr/local/bin/shared": "/usr/local/bin/shared is setuid or setgid",
     "python3 -c \"import os; os.setxattr('/usr/local/bin/able', 'security.capability', "

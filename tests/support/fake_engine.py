@@ -165,8 +165,6 @@ class FakeEngine:
                 reference=recipe.reference,
                 identity=f"sha256:{recipe.name:0>64}",
                 labels=recipes.labels(digest, base),
-                volumes=(),
-                on_build=(),
             )
         return self
 

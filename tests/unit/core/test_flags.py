@@ -42,6 +42,7 @@ def test_an_open_network_lets_its_members_not_talk_to_each_other() -> None:
     [
         "--interactive",
         "--rm",
+        "--workdir=/",
         "--pull=never",
         "--cap-drop=ALL",
         "--security-opt=no-new-privileges",

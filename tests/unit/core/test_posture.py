@@ -159,6 +159,8 @@ def test_a_field_of_a_newer_engine_fails_by_name_when_it_speaks(which: str) -> N
         ("HostConfig.SecurityOpt", ["no-new-privileges", "seccomp=unconfined"]),
         ("Mounts", [{"Type": "bind"}]),
         ("Config.Tty", True),
+        ("Config.WorkingDir", "/workspace"),
+        ("Config.WorkingDir", ""),
         ("State.Paused", True),
         ("RestartCount", 1),
         ("NetworkSettings.Ports", {"80/tcp": None, "81/tcp": [{}]}),

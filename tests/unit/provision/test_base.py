@@ -72,9 +72,7 @@ class Based:
     def image(self, reference: str) -> ImageFacts | None:
         assert reference == base.REFERENCE
         labels = {base.SOURCE_LABEL: self.source} if self.source else {}
-        return ImageFacts(
-            reference=reference, identity="sha256:b", labels=labels, volumes=(), on_build=()
-        )
+        return ImageFacts(reference=reference, identity="sha256:b", labels=labels)
 
     def run_once(
         self,

@@ -76,8 +76,6 @@ class FakeEngine:
             reference=reference,
             identity=identity,
             labels=LABELS,
-            volumes=(),
-            on_build=(),
             layers=BELOW,
             config=CONFIG,
         )

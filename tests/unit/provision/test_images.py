@@ -35,8 +35,6 @@ class FakeEngine:
             reference=reference,
             identity=identity,
             labels=self.labels[reference],
-            volumes=(),
-            on_build=(),
         )
 
     def build(

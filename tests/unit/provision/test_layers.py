@@ -115,7 +115,8 @@ ORDINARY = {
     "a setgid folder": [folder("usr/local/lib/python3.13", 0o2775)],
     "a link": [member("usr/local/bin/x", kind=tarfile.SYMTYPE, mode=0o777)],
     "a removal elsewhere": [member("usr/share/.wh.doc")],
-    "a like name": [member("opt/bottles"), member("usr/bin2"), member("usr/local/bin/tinier")],
+    "a like name": [member("opt/bottles"), member("usr/local/bin/tinier"), member("etc/python4")],
+    "folders anywhere": [folder("usr/new"), folder("new"), folder("new/below")],
     "files where a tmpfs will be": [member("tmp/x"), member("home/agent/.cache/x")],
     "a certificate": [member("etc/ssl/certs/x.pem")],
     "nothing": [],
@@ -126,6 +127,29 @@ ORDINARY = {
 @pytest.mark.parametrize("guard", [OURS, SYSTEM], ids=["ours", "system"])
 def test_what_is_ordinary_passes(name: str, guard: Guard) -> None:
     assert wrongs(*ORDINARY[name], guard=guard) == ()
+
+
+PLACES_OF_NOBODY = {
+    "beside the programs": member("usr/bin2"),
+    "in a folder of its own": member("new/file"),
+    "at the top": member("anything"),
+    "a link": member("usr/new", kind=tarfile.SYMTYPE),
+    "a removal": member("usr/.wh.new"),
+    "beside a free place": member("optional/file"),
+}
+"""Where programs look for files that no package puts there."""
+
+
+@pytest.mark.parametrize("name", PLACES_OF_NOBODY)
+def test_a_strangers_files_have_places_of_their_own(name: str) -> None:
+    described, _ = PLACES_OF_NOBODY[name]
+    found = wrongs(folder("new"), PLACES_OF_NOBODY[name], guard=SYSTEM)
+    assert found == (f"/{described.name} is of the bottle's guard, and is changed",)
+
+
+@pytest.mark.parametrize("name", PLACES_OF_NOBODY)
+def test_debians_own_packages_have_any_place(name: str) -> None:
+    assert wrongs(PLACES_OF_NOBODY[name], guard=OURS) == ()
 
 
 RIGHTS = {
