@@ -9,17 +9,20 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from bottle.core import plan as planning
+from bottle.core.allowlist import HostPattern, PatternError
 from bottle.core.form import digest as digest_of_form
 from bottle.core.form import digest_of, fixed, form
+from bottle.core.language import RUNTIMES
 from bottle.core.manifest import Agent, Bottle, Manifest
 from bottle.core.members import Host
-from bottle.core.plan import Plan
+from bottle.core.plan import Plan, Setting
 from bottle.core.slot import Slot
+from bottle.core.variables import looks_secret
 
-_SHORT: Final = 12
+_LONGEST_TEXT: Final = 60
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -66,26 +69,32 @@ def _facts(plan: Plan) -> Iterator[_Row]:
     yield "adapter", "", agent.adapter
     yield "runtime", "", bottle.runtime
     yield "sidecar", "", bottle.egress.proxy
-    yield "walls", "", walls()[:_SHORT]
+    yield "walls", "", f"sha256 {walls()}"
     for entry in plan.listed:
         yield "egress", str(entry.pattern), entry.source
     for secret in given.secrets:
         yield "secret", secret.name, f"{secret.source}; {secret.kept}"
     for setting in plan.settings:
         if not setting.secret:
-            yield "variable", setting.name, f"sha256 {digest_of(setting.text)[:_SHORT]}"
+            yield "variable", setting.name, _plain(setting)
     for ssh in bottle.ssh:
-        use = " ".join((ssh.access, *ssh.repositories)).strip() or "everything there"
-        yield "ssh", f"{ssh.user}@{ssh.name}", f"{ssh.key}, {ssh.known_hosts}: {use}"
+        yield "ssh", f"{ssh.user}@{ssh.name}", f"{ssh.key}, {ssh.known_hosts}: {ssh.use}"
     for name, digest in given.skills.items():
-        yield "skill", name, f"sha256 {digest[:_SHORT]}"
+        yield "skill", name, f"sha256 {digest}"
     if agent.prompt:
         count = f"{len(agent.prompt)} characters"
-        yield "prompt", "", f"{count}, sha256 {digest_of(agent.prompt)[:_SHORT]}"
+        yield "prompt", "", f"{count}, sha256 {digest_of(agent.prompt)}"
     if words := (*agent.args, *given.arguments):
         yield "arguments", "", " ".join(map(repr, words))
     yield from _sizes(plan)
     yield from _image(plan)
+
+
+def _plain(setting: Setting) -> str:
+    """Give a variable's text where it is short and no secret, else a digest of it."""
+    if len(setting.text) > _LONGEST_TEXT or looks_secret(setting.name, setting.text):
+        return f"sha256 {digest_of(setting.text)}"
+    return repr(setting.text)
 
 
 def _sizes(plan: Plan) -> Iterator[_Row]:
@@ -100,19 +109,27 @@ def _image(plan: Plan) -> Iterator[_Row]:
     for package in plan.bottle.image.packages:
         yield "package", package, "of Debian"
     if plan.given.dockerfile:
-        yield "dockerfile", "", f"sha256 {plan.given.dockerfile[:_SHORT]}"
+        yield "dockerfile", "", f"sha256 {plan.given.dockerfile}"
     for container in plan.containers:
         yield "image", container.role, container.image.removeprefix("sha256:")
 
 
 @functools.cache
 def walls() -> str:
-    """Give a digest of the walls that this program gives to every bottle."""
-    bottle, agent = Bottle(name="b"), Agent(name="a", bottle="b", adapter="shell")
-    images = dict.fromkeys(("agent", "sidecar"), "")
+    """Give a digest of the walls that this program gives to every bottle, under each runtime."""
+    forms = [_bare(runtime, names) for runtime in RUNTIMES for names in ((), ("a.example",))]
+    return digest_of("\n".join(map(digest_of_form, forms)))
+
+
+def _bare(runtime: str, standin_names: tuple[str, ...]) -> dict[str, Any]:
+    """Give the form of a bottle that asks for nothing."""
+    bottle = Bottle(name="b", runtime=runtime)
+    agent = Agent(name="a", bottle="b", adapter="shell")
+    images = dict.fromkeys(("agent", "sidecar", "standin"), "")
     host = Host(session="", owner="", slot=Slot(number=0), images=images)
     manifest = Manifest(bottles={"b": bottle}, agents={"a": agent})
-    return digest_of_form(form(planning.compile(manifest, "a", fixed(host))))
+    plan = planning.compile(manifest, "a", fixed(host), standin_names=standin_names)
+    return form(plan)
 
 
 # -- changes
@@ -123,18 +140,33 @@ _UNLIMITED: Final = "no limit"
 def changes(before: tuple[Fact, ...], now: tuple[Fact, ...]) -> tuple[Change, ...]:
     """Compare two sets of facts; those that widen stand first."""
     was, is_ = _by_name(before), _by_name(now)
+    reachable = [name for topic, name in was if topic == "egress"]
     found = [
-        Change(
-            topic=topic,
-            name=name,
-            before=was.get((topic, name), ""),
-            now=is_.get((topic, name), ""),
-            widens=_widens(topic, was.get((topic, name), ""), is_.get((topic, name), "")),
-        )
-        for topic, name in sorted(was.keys() | is_.keys())
-        if was.get((topic, name)) != is_.get((topic, name))
+        _change(key, was.get(key, ""), is_.get(key, ""), reachable)
+        for key in sorted(was.keys() | is_.keys())
+        if was.get(key) != is_.get(key)
     ]
     return tuple(sorted(found, key=lambda change: not change.widens))
+
+
+def _change(key: tuple[str, str], before: str, now: str, reachable: list[str]) -> Change:
+    topic, name = key
+    covered = topic == "egress" and any(_covers(entry, name) for entry in reachable)
+    widens = _widens(topic, before, now) and not covered
+    return Change(topic=topic, name=name, before=before, now=now, widens=widens)
+
+
+def _covers(listed: str, entry: str) -> bool:
+    """Say whether all that an entry lets through was let through by one that was listed."""
+    try:
+        old, new = HostPattern.parse(listed), HostPattern.parse(entry)
+    except PatternError:  # of a record that somebody else wrote
+        return False
+    return old.port == new.port and (old.matches(new.host) if old.below else old == new)
+
+
+OTHER: Final = Change(topic="plan", name="", before="another", now="this", widens=True)
+"""What has changed where a plan is another one although no fact is: that is not to be judged."""
 
 
 def _by_name(known: tuple[Fact, ...]) -> dict[tuple[str, str], str]:

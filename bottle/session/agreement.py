@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -52,21 +53,19 @@ def obtain(front: Asks, prepared: Prepared, found: Found, state: Path, answers: 
     Raise NotStartable (69) when a finding is an error, Refused (77) when the person says no, and
     UsageError (64) when nobody can be asked and the words given do not cover it.
     """
-    agent = prepared.declared.agent.name
-    before = consents.find(state, found.path, agent)
+    before = consents.find(state, prepared.subject)
     for row in (*preflight.change_rows(prepared, before), *preflight.rows(prepared)):
         front.row(row.label, row.text, row.style)
     stop_at_errors(preflight.findings(prepared))
     require_asking(front, answers)
     if answers.yes:
-        if not found.shipped:
-            _require_covered(prepared, found, before, answers)
+        _require_covered(prepared, found, before, answers)
     else:
         unchanged = before is not None and before.digest == prepared.digest
         if not front.ask("Start it?", default=unchanged):
             raise Refused(_NO)
-    _agree_to_build(front, prepared, answers)
-    consents.keep(state, found.path, agent, prepared.digest, prepared.facts)
+        _agree_to_build(front, prepared, answers)
+    consents.keep(state, prepared.subject, prepared.digest, prepared.facts)
 
 
 def require_asking(front: Asks, answers: Answers) -> None:
@@ -78,32 +77,42 @@ def require_asking(front: Asks, answers: Answers) -> None:
 def _require_covered(
     prepared: Prepared, found: Found, before: Consent | None, answers: Answers
 ) -> None:
-    if before is None and found.stumbled_on and not answers.new:
+    """Raise UsageError that names everything that a plain --yes does not cover, and its word."""
+    lacking = [
+        (what, flag) for what, flag, said in _beyond(prepared, found, before, answers) if not said
+    ]
+    if lacking:
+        flags = " ".join(flag for _, flag in lacking)
         raise UsageError(
-            f"nobody said yes to {found.path} of this folder on this machine before",
-            "look at it, then add --accept-new, or start it once at a terminal",
+            "; ".join(what for what, _ in lacking),
+            f"look at it, then add {flags}, or start it once at a terminal",
         )
+
+
+def _beyond(
+    prepared: Prepared, found: Found, before: Consent | None, answers: Answers
+) -> Iterator[tuple[str, str, bool]]:
+    """Give what is more than a plain --yes is about, the word for it, and whether it was said."""
+    if before is None and found.stumbled_on:
+        subject = f"agent {prepared.subject.agent} of this folder's {found.path}"
+        told = f"nobody said yes to {subject} on this machine before"
+        yield told, "--accept-new", answers.new
     widened = [change for change in preflight.changes(prepared, before) if change.widens]
-    if widened and not answers.changes:
+    if widened:
         names = ", ".join(f"{change.topic} {change.name}".strip() for change in widened)
-        raise UsageError(
-            f"it may do more than when you said yes: {names}",
-            "look at the changes, then add --accept-changes, or start it once at a terminal",
-        )
+        told = f"it may do more than when you said yes: {names}"
+        yield told, "--accept-changes", answers.changes
+    if prepared.to_build:
+        told = f"{prepared.to_build} is not built yet, and what its RUN does has no walls"
+        yield told, "--accept-dockerfile", answers.dockerfile
 
 
 def _agree_to_build(front: Asks, prepared: Prepared, answers: Answers) -> None:
     """Get a yes of its own for the build of a Dockerfile, whose commands have no walls."""
-    if prepared.missing is None or not prepared.missing.dockerfile or answers.dockerfile:
+    if not prepared.to_build or answers.dockerfile:
         return
-    name = prepared.declared.bottle.image.dockerfile
-    if answers.yes:
-        raise UsageError(
-            f"{name} is not built yet, and what its RUN does has no walls",
-            "read it, then add --accept-dockerfile, or start it once at a terminal",
-        )
-    lines = prepared.missing.dockerfile.decode(errors="replace").splitlines()
-    front.row("dockerfile", "\n".join([name, *lines]))
+    lines = prepared.declared.referents.dockerfile.decode(errors="replace").splitlines()
+    front.row("dockerfile", "\n".join([prepared.to_build, *lines]))
     front.say(
         "The Docker engine runs its RUN commands as root, with the network, without any wall of a "
         "bottle and without a time limit; what its other FROM lines name is pulled.",

@@ -12,13 +12,13 @@ import os
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bottle.core.consent import Fact
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +30,27 @@ class Consent:
     when: str
 
 
-def find(state: Path, manifest: Path, agent: str) -> Consent | None:
-    """Give the last yes to this agent of this manifest, or None."""
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What a yes is to: an agent of a manifest, with the runtime that the command line asks for.
+
+    A start with another runtime does not take the place of the usual yes.
+    """
+
+    manifest: Path
+    agent: str
+    runtime: str = ""
+
+
+def find(state: Path, subject: Subject) -> Consent | None:
+    """Give the last yes to this, else the last one without a runtime of its own, or None."""
+    usual = replace(subject, runtime="")
+    return _found(_path(state, subject)) or _found(_path(state, usual))
+
+
+def _found(path: Path) -> Consent | None:
     with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-        values = json.loads(_path(state, manifest, agent).read_text(encoding="utf-8"))
-        return _read(values)
+        return _read(json.loads(path.read_text(encoding="utf-8")))
     return None
 
 
@@ -49,15 +65,16 @@ def _read(values: Mapping[str, Any]) -> Consent | None:
     return Consent(digest=values["digest"], facts=facts, when=values["when"])
 
 
-def keep(state: Path, manifest: Path, agent: str, digest: str, facts: tuple[Fact, ...]) -> None:
+def keep(state: Path, subject: Subject, digest: str, facts: tuple[Fact, ...]) -> None:
     """Keep a yes, for this user alone; raise OSError when that cannot be done."""
-    path = _path(state, manifest, agent)
+    path = _path(state, subject)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     values = {
         "format": _FORMAT,
-        "manifest": str(manifest.absolute()),
-        "agent": agent,
+        "manifest": str(subject.manifest.absolute()),
+        "agent": subject.agent,
+        "runtime": subject.runtime,
         "when": now,
         "digest": digest,
         "facts": [asdict(fact) for fact in facts],
@@ -77,7 +94,12 @@ def _write(path: Path, content: bytes) -> None:
         aside.unlink(missing_ok=True)
 
 
-def _path(state: Path, manifest: Path, agent: str) -> Path:
-    """Name a record by the manifest's real place: another path to the same file is the same."""
-    key = f"{manifest.resolve()}\0{agent}".encode(errors="surrogateescape")
+def _path(state: Path, subject: Subject) -> Path:
+    """Name a record by the real folder that the manifest is looked up in, and its name there.
+
+    A link in another folder is another manifest: what it names is looked for beside the link.
+    """
+    manifest = subject.manifest
+    words = (str(manifest.parent.resolve() / manifest.name), subject.agent, subject.runtime)
+    key = "\0".join(words).encode(errors="surrogateescape")
     return state / "consents" / f"{hashlib.sha256(key).hexdigest()[:32]}.json"

@@ -8,6 +8,7 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bottle.core.allowlist import Allowlist, HostPattern
 from bottle.core.consent import Change, Fact, changes, facts
 from bottle.core.secret import Secret
 from tests.property.test_plan import Case, cases
@@ -65,6 +66,35 @@ FACTS = st.lists(
     unique_by=lambda fact: (fact.topic, fact.name),
     max_size=8,
 ).map(tuple)
+
+
+HOSTS = [
+    *("example.org", "a.example.org", "b.example.org", "a.a.example.org", "b.a.example.org"),
+    *("b.a.a.example.org", "aexample.org", "example.net", "a.example.net"),
+]
+PORTS = (443, 80)
+ENTRIES = st.lists(
+    st.builds(
+        lambda star, host, port: f"{star}{host}{port}",
+        st.sampled_from(["", "*."]),
+        st.sampled_from(["example.org", "a.example.org", "a.a.example.org", "example.net"]),
+        st.sampled_from(["", ":80"]),
+    ),
+    max_size=4,
+    unique=True,
+)
+
+
+def listed(entries: list[str]) -> tuple[Fact, ...]:
+    return tuple(Fact(topic="egress", name=entry, value="x") for entry in entries)
+
+
+def reached(entries: list[str]) -> set[tuple[str, int]]:
+    """Give all of the hosts above and the ports that entries let through."""
+    allowlist = Allowlist.of(HostPattern.parse(entry) for entry in entries)
+    return {
+        (host, port) for host in HOSTS for port in PORTS if allowlist.decide(host, port).allowed
+    }
 
 
 def turned(change: Change) -> tuple[str, str, str, str]:
@@ -129,3 +159,18 @@ class TestChanges:
                 assert not change.widens
             elif change.sign == "+":
                 assert change.widens
+
+    @examples(5)
+    @given(ENTRIES, ENTRIES)
+    def test_an_entry_widens_unless_one_before_let_all_of_it_through(
+        self, before: list[str], now: list[str]
+    ) -> None:
+        """Asked of the allowlist itself, over every name that the entries can mean."""
+        found = changes(listed(before), listed(now))
+        assert {c.name for c in found if c.widens} == {
+            entry
+            for entry in set(now) - set(before)
+            if not any(reached([entry]) <= reached([old]) for old in before)
+        }
+        if not any(c.widens for c in found):
+            assert reached(now) <= reached(before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from bottle.errors import BottleError, Refused, UsageError
 from bottle.provision import cache, extra, gvisor
 from bottle.session import agreement, consents
 from bottle.session.agreement import Answers
+from bottle.session.consents import Subject
 from bottle.session.findings import NotStartable
 from bottle.session.manifests import Found
 from bottle.session.start import Prepared, Secrets, prepare
@@ -60,7 +61,6 @@ class Desk:
 
     folder: Path
     stumbled_on: bool = True
-    shipped: bool = False
 
     @property
     def state(self) -> Path:
@@ -79,24 +79,24 @@ class Desk:
     ) -> Prepared:
         made = self.prepare(**asked)
         found = Found(
-            path=made.source,
+            path=made.subject.manifest,
             manifest=made.declared.manifest,
             stumbled_on=self.stumbled_on,
-            shipped=self.shipped,
         )
         agreement.obtain(front, made, found, self.state, answers)
         return made
 
-    def kept(self) -> str:
+    def kept(self, runtime: str = "") -> str:
         """Give the digest of the last yes, or nothing."""
         path = self.folder / "project" / "claude-bottle.json"
-        known = consents.find(self.state, path, "default")
+        subject = Subject(manifest=path, agent="default", runtime=runtime)
+        known = consents.find(self.state, subject)
         return known.digest if known else ""
 
     def agree(self, **asked: Any) -> Prepared:
         """Let a person say yes."""
         made = self.obtain(Person(answer=True), **asked)
-        assert self.kept() == made.digest
+        assert self.kept(made.subject.runtime) == made.digest
         return made
 
 
@@ -237,8 +237,8 @@ class TestANewManifest:
         assert desk.kept() == made.digest
 
     def test_another_agent_of_it_is_new(self, desk: Desk) -> None:
-        path = desk.prepare().source
-        consents.keep(desk.state, path, "other", "0" * 64, ())
+        other = replace(desk.prepare().subject, agent="other")
+        consents.keep(desk.state, other, "0" * 64, ())
         with refused(desk, UsageError, 64):
             desk.obtain(FakeFront(), YES)
 
@@ -254,6 +254,8 @@ class TestANewManifest:
 WIDER: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "a host": (WIDE, "egress b.example.com"),
     "a runtime": ({**NARROW, "runtime": "runc"}, "runtime"),
+    "an open port": ({"allowlist": ("a.example.com:8443",)}, "egress a.example.com:8443"),
+    "all below a host": ({"allowlist": ("*.a.example.com",)}, "egress *.a.example.com"),
     "a secret": ({**NARROW, "env": {"MINE": {"from": "HOST_NAME"}}}, "secret MINE"),
     "memory": ({**NARROW, "limits": {"memory": "8g"}}, "limit memory"),
     "a package": ({**NARROW, "image": {"packages": ["make"]}}, "package make"),
@@ -264,13 +266,12 @@ class TestAWiderPlan:
     @pytest.fixture
     def desk(self, tmp_path: Path) -> Desk:
         desk = Desk(tmp_path)
-        desk.agree(**NARROW, override="runsc")
+        desk.agree(**NARROW, runtime="runsc")
         return desk
 
     @staticmethod
     def asked(name: str) -> Mapping[str, Any]:
-        wider = WIDER[name][0]
-        return wider if "runtime" in wider else {**wider, "override": "runsc"}
+        return {"runtime": "runsc", **WIDER[name][0]}
 
     @pytest.mark.parametrize("name", WIDER)
     def test_it_needs_a_word_of_its_own(self, desk: Desk, name: str) -> None:
@@ -289,28 +290,81 @@ class TestAWiderPlan:
     @pytest.mark.parametrize("word", ["new", "dockerfile"])
     def test_no_other_word_does(self, desk: Desk, word: str) -> None:
         with refused(desk, UsageError, 64):
-            desk.obtain(FakeFront(), Answers(yes=True, **{word: True}), **WIDE, override="runsc")
+            desk.obtain(FakeFront(), Answers(yes=True, **{word: True}), **WIDE, runtime="runsc")
 
     @pytest.mark.parametrize("now", [{}, OTHER, NARROW])
     def test_one_that_may_do_no_more_needs_none(self, desk: Desk, now: Mapping[str, Any]) -> None:
-        made = desk.obtain(FakeFront(), YES, **now, override="runsc")
+        made = desk.obtain(FakeFront(), YES, **now, runtime="runsc")
+        assert desk.kept() == made.digest
+
+    def test_one_host_of_those_that_were_listed_needs_none(self, tmp_path: Path) -> None:
+        desk = Desk(tmp_path)
+        desk.agree(allowlist=("*.example.com",))
+        made = desk.obtain(FakeFront(), YES, **WIDE)
         assert desk.kept() == made.digest
 
     def test_a_person_needs_none(self, desk: Desk) -> None:
         desk.agree(**WIDE)
 
-    def test_the_demo_that_comes_with_the_program_needs_none(self, tmp_path: Path) -> None:
-        """It reaches nothing, under any runtime; a yes to it is a yes."""
-        desk = Desk(tmp_path, stumbled_on=False, shipped=True)
-        desk.agree(**NARROW, override="runsc")
-        made = desk.obtain(FakeFront(), YES, **WIDE)
+    def test_a_plan_that_differs_in_no_fact_needs_it(self, desk: Desk) -> None:
+        """What this program cannot judge is for a person to look at."""
+        made = desk.prepare(**NARROW, runtime="runsc")
+        consents.keep(desk.state, made.subject, "0" * 64, made.facts)
+        with refused(desk, UsageError, 64) as told:
+            desk.obtain(FakeFront(), YES, **NARROW, runtime="runsc")
+        assert told[0].endswith(": plan")
+        assert "--accept-changes" in told[1]
+        desk.obtain(FakeFront(), Answers(yes=True, changes=True), **NARROW, runtime="runsc")
         assert desk.kept() == made.digest
+        desk.obtain(FakeFront(), YES, **NARROW, runtime="runsc")
+
+    def test_also_for_a_named_manifest_as_the_demos(self, tmp_path: Path) -> None:
+        desk = Desk(tmp_path, stumbled_on=False)
+        desk.obtain(FakeFront(), YES, **NARROW)
+        with refused(desk, UsageError, 64) as told:
+            desk.obtain(FakeFront(), YES, **WIDE)
+        assert "--accept-changes" in told[1]
 
     def test_it_is_compared_with_the_last_yes(self, desk: Desk) -> None:
         desk.agree(**WIDE)
         desk.obtain(FakeFront(), YES, **NARROW)
         with refused(desk, UsageError, 64):
             desk.obtain(FakeFront(), YES, **WIDE)
+
+
+class TestRuntimes:
+    """Each `--runtime` has a yes of its own, so that one start does not undo another's."""
+
+    @pytest.mark.parametrize("usual", ["runc", "runsc"])
+    def test_starts_that_alternate_are_unchanged(self, desk: Desk, usual: str) -> None:
+        asked = [{"runtime": usual, "override": override} for override in ("", "runsc", "runc")]
+        for one in asked:
+            desk.agree(**one)
+        for one in (*asked, *asked):
+            front = FakeFront()
+            desk.obtain(front, YES, **one)
+            assert front.rows[0][1].startswith("unchanged")
+
+    def test_a_stronger_one_needs_no_word_and_a_weaker_one_does(self, desk: Desk) -> None:
+        desk.agree(runtime="runc")
+        desk.obtain(FakeFront(), YES, runtime="runc", override="runsc")
+        desk.agree(runtime="runsc")
+        asked: Mapping[str, Any] = {"runtime": "runsc", "override": "runc"}
+        with refused(desk, UsageError, 64) as told:
+            desk.obtain(FakeFront(), YES, **asked)
+        assert told[0].endswith(": runtime")
+        assert "--accept-changes" in told[1]
+        usual = desk.kept()
+        made = desk.obtain(FakeFront(), Answers(yes=True, changes=True), **asked)
+        assert (desk.kept("runc"), desk.kept()) == (made.digest, usual)
+
+    def test_what_one_was_asked_about_is_asked_about_for_the_other(self, desk: Desk) -> None:
+        for override in ("", "runsc"):
+            desk.agree(**NARROW, override=override)
+        desk.agree(**WIDE)
+        with refused(desk, UsageError, 64) as told:
+            desk.obtain(FakeFront(), YES, **WIDE, override="runsc")
+        assert told[0].endswith(": egress b.example.com")
 
 
 class TestADockerfile:
@@ -366,6 +420,28 @@ class TestADockerfile:
         assert "--accept-dockerfile" in told[1]
         made = desk.obtain(FakeFront(), Answers(**words, dockerfile=True), **asked)
         assert desk.kept() == made.digest
+
+    def test_all_that_a_yes_does_not_cover_is_named_at_once(
+        self, desk: Desk, asked: Mapping[str, Any]
+    ) -> None:
+        with refused(desk, UsageError, 64) as told:
+            desk.obtain(FakeFront(), YES, **asked)
+        assert "nobody said yes to agent default of this folder's" in told[0]
+        assert "Dockerfile is not built yet" in told[0]
+        assert "--accept-new --accept-dockerfile" in told[1]
+        assert "--accept-changes" not in told[1]
+
+    def test_also_where_it_was_another_before(self, desk: Desk, asked: Mapping[str, Any]) -> None:
+        desk.agree(**NARROW)
+        with refused(desk, UsageError, 64) as told:
+            desk.obtain(FakeFront(), YES, **WIDE, **asked)
+        assert "dockerfile, egress b.example.com; Dockerfile is not built yet" in told[0]
+        assert "--accept-changes --accept-dockerfile" in told[1]
+        assert "--accept-new" not in told[1]
+        with refused(desk, UsageError, 64) as told:
+            desk.obtain(FakeFront(), Answers(yes=True, changes=True), **WIDE, **asked)
+        assert told[0].startswith("Dockerfile is not built yet")
+        assert "--accept-changes" not in told[1]
 
     def test_its_word_asks_a_person_once_less(self, desk: Desk, asked: Mapping[str, Any]) -> None:
         front = Person(answer=True)
@@ -427,12 +503,16 @@ class TestErrors:
 
 def test_no_value_of_a_secret_is_shown_or_kept(desk: Desk) -> None:
     front = Person(answer=True)
-    desk.obtain(front, env={"MINE": {"from": "HOST_NAME"}, "PLAIN": "the text of a variable"})
+    env = {"MINE": {"from": "HOST_NAME"}, "PLAIN": "plain text", "SOME_KEY": "text of a secret"}
+    desk.obtain(front, env=env)
     (record,) = (desk.state / "consents").iterdir()
-    told = f"{front.rows} {front.said} {record.read_text()}"
-    assert "HOST_NAME" in told
-    assert "the value of a secret" not in told
-    assert "the text of a variable" not in told
+    shown, kept = f"{front.rows} {front.said}", record.read_text()
+    for told in (shown, kept):
+        assert "HOST_NAME" in told
+        assert "plain text" in told
+        assert "SOME_KEY" in told
+        assert "the value of a secret" not in told
+        assert "text of a secret" not in told
 
 
 def test_a_yes_that_cannot_be_kept_starts_nothing(desk: Desk) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from bottle.core.consent import Fact
 from bottle.session import consents
-from bottle.session.consents import Consent
+from bottle.session.consents import Consent, Subject
 
 DIGEST = "0" * 64
 FACTS = (
@@ -37,26 +37,32 @@ def manifest(tmp_path: Path) -> Path:
     return path
 
 
-def keep(state: Path, manifest: Path, agent: str = "a", digest: str = DIGEST) -> Path:
+def subject(manifest: Path, agent: str = "a", runtime: str = "") -> Subject:
+    return Subject(manifest=manifest, agent=agent, runtime=runtime)
+
+
+def keep(
+    state: Path, manifest: Path, agent: str = "a", digest: str = DIGEST, runtime: str = ""
+) -> Path:
     """Keep a yes, and give its file."""
     before = set(state.rglob("*.json"))
-    consents.keep(state, manifest, agent, digest, FACTS)
+    consents.keep(state, subject(manifest, agent, runtime), digest, FACTS)
     (path,) = set(state.rglob("*.json")) - before or {next(iter(before), Path())}
     return path
 
 
-def found(state: Path, manifest: Path, agent: str = "a") -> str:
+def found(state: Path, manifest: Path, agent: str = "a", runtime: str = "") -> str:
     """Give the digest of the yes that is known, or nothing."""
-    known = consents.find(state, manifest, agent)
+    known = consents.find(state, subject(manifest, agent, runtime))
     return known.digest if known else ""
 
 
 class TestKept:
     def test_it_is_found_as_it_was(self, state: Path, manifest: Path) -> None:
-        assert consents.find(state, manifest, "a") is None
+        assert consents.find(state, subject(manifest)) is None
         begun = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
         keep(state, manifest)
-        known = consents.find(state, manifest, "a")
+        known = consents.find(state, subject(manifest))
         assert known
         assert (known.digest, known.facts) == (DIGEST, FACTS)
         assert begun <= datetime.datetime.fromisoformat(known.when)
@@ -79,9 +85,10 @@ class TestKept:
     def test_what_is_run_together_is_not_the_same(self, state: Path, tmp_path: Path) -> None:
         keep(state, tmp_path / "a", "b")
         assert found(state, tmp_path / "ab", "") == ""
+        assert found(state, tmp_path / "a", "", "b") == ""
         assert found(state, tmp_path / "a", "b") == DIGEST
 
-    def test_by_the_manifests_real_place(
+    def test_by_the_manifests_real_folder(
         self, state: Path, manifest: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (manifest.parent.parent / "link").symlink_to(manifest.parent)
@@ -93,6 +100,18 @@ class TestKept:
         monkeypatch.chdir(manifest.parent.parent)
         assert found(state, Path(manifest.name)) == ""
 
+    def test_a_link_in_another_folder_is_another_manifest(
+        self, state: Path, manifest: Path, tmp_path: Path
+    ) -> None:
+        """What it names is looked for beside the link."""
+        other = tmp_path / "other" / manifest.name
+        other.parent.mkdir()
+        other.symlink_to(manifest)
+        keep(state, manifest)
+        assert found(state, other) == ""
+        keep(state, other, digest="1" * 64)
+        assert (found(state, manifest), found(state, other)) == (DIGEST, "1" * 64)
+
     def test_a_folder_with_an_odd_name(self, state: Path, tmp_path: Path) -> None:
         odd = tmp_path / os.fsdecode(b"\xff\n") / "claude-bottle.json"
         keep(state, odd)
@@ -100,8 +119,41 @@ class TestKept:
 
     def test_no_value_beyond_the_facts_is_kept(self, state: Path, manifest: Path) -> None:
         record = json.loads(keep(state, manifest).read_text())
-        assert set(record) == {"format", "manifest", "agent", "when", "digest", "facts"}
+        wanted = {"format", "manifest", "agent", "runtime", "when", "digest", "facts"}
+        assert set(record) == wanted
         assert (record["manifest"], record["agent"]) == (str(manifest), "a")
+
+
+class TestRuntime:
+    """A start with `--runtime` has a record of its own."""
+
+    def test_the_first_is_compared_with_the_usual_one(self, state: Path, manifest: Path) -> None:
+        keep(state, manifest)
+        assert found(state, manifest, runtime="runsc") == DIGEST
+        keep(state, manifest, digest="1" * 64, runtime="runsc")
+        assert found(state, manifest, runtime="runsc") == "1" * 64
+
+    def test_it_does_not_take_the_place_of_the_usual_one(self, state: Path, manifest: Path) -> None:
+        keep(state, manifest)
+        path = keep(state, manifest, digest="1" * 64, runtime="runsc")
+        assert json.loads(path.read_text())["runtime"] == "runsc"
+        assert found(state, manifest) == DIGEST
+        assert found(state, manifest, runtime="runc") == DIGEST
+
+    def test_it_is_none_for_a_start_without(self, state: Path, manifest: Path) -> None:
+        keep(state, manifest, runtime="runsc")
+        assert found(state, manifest) == found(state, manifest, runtime="runc") == ""
+        assert found(state, manifest, runtime="runsc") == DIGEST
+
+    def test_of_another_agent_it_is_none(self, state: Path, manifest: Path) -> None:
+        keep(state, manifest, "b")
+        assert found(state, manifest, "a", "runsc") == ""
+        assert found(state, manifest, "b", "runsc") == DIGEST
+
+    def test_a_damaged_one_counts_as_none(self, state: Path, manifest: Path) -> None:
+        keep(state, manifest)
+        keep(state, manifest, digest="1" * 64, runtime="runsc").write_text("{")
+        assert found(state, manifest, runtime="runsc") == DIGEST
 
 
 class TestForThisUserAlone:
@@ -156,7 +208,7 @@ class TestWhole:
         else:
             monkeypatch.setattr(Path, "replace", refuse)
         with pytest.raises(OSError, match=r"No space|Read-only"):
-            consents.keep(state, manifest, "a", "1" * 64, FACTS)
+            consents.keep(state, subject(manifest), "1" * 64, FACTS)
         assert found(state, manifest) == DIGEST
         assert list(path.parent.iterdir()) == [path]
 
@@ -212,7 +264,8 @@ DAMAGES: Mapping[str, Callable[[Path], object]] = {
     "gone": Path.unlink,
     "a folder": _folder,
     "a link to nothing": _link("nowhere"),
-    "of a format to come": _changed(format=2),
+    "of a format to come": _changed(format=3),
+    "of a format that was": _changed(format=1),
     "of no format": _changed(format=None),
     "without a format": _without("format"),
     "without a digest": _without("digest"),
@@ -236,7 +289,7 @@ def test_a_damaged_record_counts_as_none(state: Path, manifest: Path, name: str)
     path = keep(state, manifest)
     assert found(state, manifest) == DIGEST
     DAMAGES[name](path)
-    assert consents.find(state, manifest, "a") is None
+    assert consents.find(state, subject(manifest)) is None
 
 
 def test_one_that_may_not_be_read_counts_as_none(
@@ -248,10 +301,12 @@ def test_one_that_may_not_be_read_counts_as_none(
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "read_text", refuse)
-    assert consents.find(state, manifest, "a") is None
+    assert consents.find(state, subject(manifest)) is None
 
 
 def test_a_repeated_fact_is_still_a_consent(state: Path, manifest: Path) -> None:
     _changed(facts=[FACT, FACT], when="then")(keep(state, manifest))
     facts = (Fact(**FACT),) * 2
-    assert consents.find(state, manifest, "a") == Consent(digest=DIGEST, facts=facts, when="then")
+    assert consents.find(state, subject(manifest)) == Consent(
+        digest=DIGEST, facts=facts, when="then"
+    )
