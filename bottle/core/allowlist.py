@@ -17,6 +17,7 @@ TLS_PORT = 443
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"(?:{_LABEL}\.)+{_LABEL}")
 _NUMERIC = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)")
+_COLONS = re.compile(r"[0-9a-f.]*:[0-9a-f.]*:[0-9a-f:.]*(?:%.*)?", re.DOTALL)
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _LONGEST_NAME = 253
 
@@ -103,7 +104,7 @@ def _encodes_a_name(label: str) -> bool:
 
 def _looks_like_address(host: str) -> bool:
     bare = host.strip("[]").lower().removesuffix(".")
-    return ":" in bare or bool(_NUMERIC.fullmatch(bare.rpartition(".")[2]))
+    return bool(_COLONS.fullmatch(bare) or _NUMERIC.fullmatch(bare.rpartition(".")[2]))
 
 
 _MARKS: Final = {
@@ -142,7 +143,7 @@ class HostPattern:
         below = name.startswith("*.")
         host = normalised(name[2:] if below else name)
         if host is None:
-            raise PatternError(_advice(name))
+            raise PatternError(_advice(_ascii(name) or name))
         return cls(host, port if colon else TLS_PORT, below)
 
     def matches(self, host: str) -> bool:

@@ -87,7 +87,8 @@ class _Reader:
     def _nested(self, token: Token) -> object:
         self._depth += 1
         if self._depth > DEEPEST:
-            raise Unreadable("deep nesting", f"at most {DEEPEST} levels", token.offset)
+            wanted = f"at most {DEEPEST} levels"
+            raise Unreadable("deep nesting", wanted, token.offset, "nest it less deeply")
         value = self._object() if token.written == "{" else self._list()
         self._depth -= 1
         return value
@@ -130,7 +131,7 @@ def _odd(token: Token, wanted: str) -> Unreadable:
 def _key(token: Token) -> str:
     if token.kind == "text":
         return _string(token)
-    if token.kind == "word":
+    if token.kind == "word" or token.written in ("Infinity", "NaN"):
         return named(token)
     raise _odd(token, "a key")
 

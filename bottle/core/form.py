@@ -77,6 +77,7 @@ def _setting(setting: Setting) -> dict[str, Any]:
 def _container(container: ContainerPlan) -> dict[str, Any]:
     return {
         "role": container.role,
+        "name": container.name,
         "arguments": list(container_arguments(container)),
         "networks": {place.network: place.address for place in container.attachments},
     }

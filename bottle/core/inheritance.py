@@ -131,7 +131,8 @@ def _line(name: str, parents: Mapping[str, str | None], at: Place) -> list[str]:
                 at.refuse(shown(way), "no circle", "let one of them extend nothing")
             return line
         if len(line) == DEEPEST:
-            at.refuse(f"more than {DEEPEST} bottles in a row", f"at most {DEEPEST}")
+            found, remedy = f"more than {DEEPEST} bottles in a row", "put some of them together"
+            at.refuse(found, f"at most {DEEPEST}", remedy)
             return line
         line.insert(0, parent)
     return line

@@ -164,6 +164,7 @@ _EGRESS: Final = Record(
             shape=Table(
                 of=Choice(("inspect", "splice")),
                 names=Text(wanted="a host, *.host or host:port", longest=300, rule=rules.pattern),
+                least=1,
             ),
             about="For single hosts, whether the sidecar reads what passes.",
             later=_LATER,
@@ -187,7 +188,7 @@ _LIMITS: Final = Record(
             shape=Number(least=128, most=65536, integral=True),
             about="Processes and threads; 1024 by default, and at least that with runsc.",
         ),
-        "tmp": Key(shape=_sizes(16, 1024 * 1024), about="The size of /tmp; 512m by default."),
+        "tmp": Key(shape=_sizes(64, 1024 * 1024), about="The size of /tmp; 512m by default."),
     }
 )
 
@@ -214,7 +215,7 @@ BOTTLE: Final = Record(
             shape=_ENV,
             about="Variables for the agent: a text, or {from: NAME} for a secret of this host's.",
         ),
-        "ssh": Key(shape=Items(of=_SSH), about="Hosts reached by SSH."),
+        "ssh": Key(shape=Items(of=_SSH), about="Hosts reached by SSH. Not supported yet."),
         "egress": Key(shape=_EGRESS, about="What may leave the bottle."),
         "limits": Key(shape=_LIMITS, about="How much of this host it may use."),
         "image": Key(shape=_IMAGE, about="What its image has beside Claude Code."),

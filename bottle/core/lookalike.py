@@ -7,12 +7,17 @@ is our own choice of what passes for a Latin letter. Only international names ar
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from bottle.core.allowlist import HostPattern
+from bottle.core.grade import Grade, grade
+
 _PREFIX: Final = "xn--"
+_RARE_LATIN: Final = re.compile("[\u0180-\u02af\u1d00-\u1dbf\u2c60-\u2c7f\ua720-\ua7ff]")
 _LONGEST_LABEL: Final = 63
 
 # UAX 31, recommended scripts: those that the people of some country write today.
@@ -122,6 +127,8 @@ def _odd(label: str) -> Iterator[str]:
         yield f"has letters of a script that few write today ({', '.join(rare)})"
     if len(scripts) > 1 and not any(together.issuperset(scripts) for together in _WRITTEN_TOGETHER):
         yield f"mixes {', '.join(scripts[:-1])} and {scripts[-1]} letters in one label"
+    if any(map(_is_rare, label)):
+        yield "has a Latin letter that few alphabets have"
     if "Latin" in scripts and not _SLASHES.isdisjoint(label):
         yield "has a letter that resembles a slash"
     if any(unicodedata.category(character) == "Cf" for character in label):
@@ -140,10 +147,19 @@ def _script(character: str) -> str:
     return _SCRIPTS.get(first, first.capitalize())
 
 
+def _is_rare(character: str) -> bool:
+    """Say whether a Latin letter is of few alphabets; a plain one with an accent is of many."""
+    accented = unicodedata.normalize("NFD", character) != character
+    return bool(_RARE_LATIN.match(character)) and not accented
+
+
 def _likeness(labels: list[str]) -> Iterator[str]:
-    latin = [_latin(label) for label in labels]
-    if latin != labels:
-        yield f"reads like {'.'.join(latin)}"
+    name = ".".join(map(_latin, labels))
+    # an accent alone is everyday spelling, unless what it leads to is a well-known host
+    everyday = {script for label in labels for script in map(_script, label)} <= {"Latin", ""}
+    known = grade(HostPattern(name)).grade is not Grade.UNKNOWN
+    if name != ".".join(labels) and (known or not everyday):
+        yield f"reads like {name}"
 
 
 def _latin(label: str) -> str:

@@ -17,7 +17,7 @@ from bottle.errors import ManifestError, Problem
 DEMO: Final = "demo"
 """The reserved agent: only it runs the demo adapter, against a stand-in of the API."""
 
-_LEAST_PIDS_OF_GVISOR: Final = 1024
+LEAST_PIDS_OF_GVISOR: Final = 1024
 """gVisor's own threads count too."""
 
 
@@ -63,6 +63,11 @@ class Ssh:
     def name(self) -> str:
         """The host as known_hosts files write it."""
         return self.host if self.port == 22 else f"[{self.host}]:{self.port}"
+
+    @property
+    def use(self) -> str:
+        """What may be done there, for people."""
+        return " ".join((self.access, *self.repositories)).strip() or "everything there"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,8 +231,8 @@ def _check_limits(bottle: Bottle, at: Place) -> None:
         place = Place(said["limits.tmp"], at.problems)
         remedy = "what lies in /tmp counts into the memory"
         place.refuse(f"{limits.tmp}m", f"at most the memory, {limits.memory}m", remedy)
-    if bottle.runtime == "runsc" and limits.pids < _LEAST_PIDS_OF_GVISOR:
-        wanted = f"at least {_LEAST_PIDS_OF_GVISOR} with runsc"
+    if bottle.runtime == "runsc" and limits.pids < LEAST_PIDS_OF_GVISOR:
+        wanted = f"at least {LEAST_PIDS_OF_GVISOR} with runsc"
         place = Place(said["limits.pids"], at.problems)
         place.refuse(f"the number {limits.pids}", wanted, "gVisor's own threads count too")
 
@@ -237,7 +242,8 @@ def _check_ssh(bottle: Bottle, at: Place) -> None:
     for entry in bottle.ssh:
         if entry.name in seen:
             wanted = f"each host once; {seen[entry.name]} names it too"
-            Place(entry.origin, at.problems).refuse(shown(entry.name), wanted)
+            place = Place(entry.origin, at.problems)
+            place.refuse(shown(entry.name), wanted, "remove one of them")
         seen.setdefault(entry.name, entry.origin)
 
 
@@ -280,9 +286,17 @@ def _check_bottle(members: Mapping[str, Any], bottles: Mapping[str, Bottle], at:
 
 
 def _check_adapter(agent: Agent, at: Place) -> None:
-    if (agent.adapter == DEMO) != (agent.name == DEMO):
-        wanted = "'demo' for the agent demo, and for it alone"
-        at.refuse(shown(agent.adapter), wanted, "rename the agent or choose another adapter")
+    if agent.adapter == DEMO and agent.name != DEMO:
+        at.refuse(shown(DEMO), "another adapter", "only the agent of that name is the demo")
+    if agent.name == DEMO and agent.adapter != DEMO:
+        remedy = "that name is the demo's: rename the agent, or add adapter: 'demo'"
+        at.refuse(shown(agent.adapter), "the adapter 'demo'", remedy)
+
+
+def secret_sources(manifest: Manifest) -> frozenset[str]:
+    """Name every variable of the host's that a manifest reads a secret from."""
+    tables = [b.env for b in manifest.bottles.values()] + [a.env for a in manifest.agents.values()]
+    return frozenset(v.secret for table in tables for v in table.values() if v.secret)
 
 
 def variables(manifest: Manifest, agent: Agent) -> Iterator[tuple[str, Variable, str]]:

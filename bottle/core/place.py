@@ -42,8 +42,9 @@ class Place:
         return Place(f"{self.path}[{index}]", self.problems, self.later)
 
     def refuse(self, found: str, wanted: str, remedy: str = "") -> None:
-        """Note that what stands here is not what was wanted."""
-        problem = Problem(path=self.path, found=found, wanted=wanted, remedy=remedy)
+        """Note that what stands here is not what was wanted; without a remedy, write that."""
+        todo = remedy or f"write {wanted}"
+        problem = Problem(path=self.path, found=found, wanted=wanted, remedy=todo)
         self.problems.append(problem)
 
 
@@ -65,7 +66,7 @@ def kind(value: object) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Suggest the known name most like `name`, as a sentence, or nothing."""
-    close = difflib.get_close_matches(name[:_SHOWN], list(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name[:_SHOWN], list(known), n=1, cutoff=0.65)
     return f"did you mean {close[0]!r}?" if close else ""
 
 

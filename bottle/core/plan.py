@@ -6,7 +6,7 @@ A plan holds no secret and does nothing: the engine executes it, posture compare
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bottle.core import members
@@ -60,10 +60,12 @@ class Listed:
 
     pattern: HostPattern
     source: str
+    short: str
+    """The source in a few words."""
     built_in: bool = False
     """The agent's program needs it, whatever the manifest says."""
     client: str = ""
-    """The package client whose configuration names it."""
+    """A package client of whose registries it lets one through."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +198,14 @@ def listed(
     found: dict[HostPattern, Listed] = {}
     for entry in _listings(agent, bottle, registries):
         found.setdefault(entry.pattern, entry)
-    return tuple(found[pattern] for pattern in sorted(found))
+    named = [found[pattern] for pattern in sorted(found)]
+    return tuple(replace(e, client=_client_at(e.pattern, registries)) for e in named)
+
+
+def _client_at(pattern: HostPattern, registries: Mapping[str, tuple[HostPattern, ...]]) -> str:
+    """Name a client of whose registries an entry lets one through, however it came to be listed."""
+    hosts = ((name, host) for name, found in registries.items() for host in found)
+    return next((name for name, host in hosts if pattern.matches(host.host)), "")
 
 
 def _listings(
@@ -205,13 +214,16 @@ def _listings(
     """Give all that is listed; of what is listed more than once, the first source counts."""
     for name in BUILT_IN_HOSTS[agent.adapter]:
         source = f"built in for {agent.adapter}"
-        yield Listed(pattern=HostPattern.parse(name), source=source, built_in=True)
+        yield Listed(pattern=HostPattern.parse(name), source=source, short=source, built_in=True)
     for entry in bottle.egress.allowlist:
-        yield Listed(pattern=entry.pattern, source=entry.origin)
+        owner = entry.origin.split(".")[1]
+        short = f"bottle {owner}" if owner == bottle.name else f"extended bottle {owner}"
+        yield Listed(pattern=entry.pattern, source=entry.origin, short=short)
     for client in bottle.egress.clients:
         source = f"{client.name}'s configuration, for {client.origin}"
         for pattern in registries[client.name]:
-            yield Listed(pattern=pattern, source=source, client=client.name)
+            short = f"registry of {client.name}"
+            yield Listed(pattern=pattern, source=source, short=short)
 
 
 def _steps(*, with_standin: bool) -> tuple[Step, ...]:

@@ -60,7 +60,7 @@ class Text:
         if not isinstance(value, str):
             at.refuse(kind(value), self.wanted, self.remedy)
         elif len(value) > self.longest:
-            at.refuse(f"{len(value)} characters", f"at most {self.longest}")
+            at.refuse(f"{len(value)} characters", f"at most {self.longest}", "shorten it")
         elif self.pattern and not re.search(whole(self.pattern), value):
             at.refuse(shown(value), self.wanted, self.remedy)
         else:
@@ -190,11 +190,14 @@ class Table:
 
     of: Shape
     names: Text
+    least: int = 0
 
     def read(self, value: object, at: Place) -> dict[str, Any]:
         if not isinstance(value, dict):
             at.refuse(kind(value), "an object")
             return {}
+        if len(value) < self.least:
+            at.refuse("an empty object", "at least one entry", "add one, or leave the key out")
         found = {}
         for name, member in value.items():
             place = at.key(name)
@@ -208,6 +211,7 @@ class Table:
             "type": "object",
             "propertyNames": names,
             "additionalProperties": self.of.schema(),
+            **({"minProperties": self.least} if self.least else {}),
         }
 
 
@@ -236,7 +240,8 @@ class Record:
             return self.into({})
         for name in (name for name in value if name not in self.keys):
             known = f"one of {', '.join(sorted(self.keys))}"
-            at.key(name).refuse("an unknown key", known, nearest(name, self.keys))
+            remedy = nearest(name, self.keys) or "take it out"
+            at.key(name).refuse("an unknown key", known, remedy)
         for name, key in self.keys.items():
             if key.required and name not in value:
                 at.key(name).refuse("nothing", "a value", f"add {name}")
@@ -249,12 +254,16 @@ class Record:
         return {
             "type": "object",
             "properties": {
-                name: {"description": key.about, **key.shape.schema()}
+                name: {"description": _about(key), **key.shape.schema()}
                 for name, key in self.keys.items()
             },
             "additionalProperties": False,
             **({"required": required} if required else {}),
         }
+
+
+def _about(key: Key) -> str:
+    return f"{key.about} Not supported yet." if key.later else key.about
 
 
 def _whole_ones(found: Mapping[str, Any]) -> dict[str, Any]:

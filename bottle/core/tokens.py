@@ -15,7 +15,7 @@ _TOKEN: Final = re.compile(
   | (?P<mark> [{{}}\[\]:,] )
   | (?P<text> "(?:[^"\\\n\r]|\\(?:\r\n|.))*+" | '(?:[^'\\\n\r]|\\(?:\r\n|.))*+' )
   | (?P<number> [+-]?(?:0[xX][0-9a-fA-F]+|(?:0|[1-9][0-9]*+)(?:\.[0-9]*+)?(?:[eE][+-]?[0-9]++)?
-                  |\.[0-9]++(?:[eE][+-]?[0-9]++)?|Infinity|NaN)(?![\w$.]) )
+                  |\.[0-9]++(?:[eE][+-]?[0-9]++)?|Infinity|NaN)(?![\w$.\\]) )
   | (?P<word> (?:[^\W\d]|\$|\\u[0-9a-fA-F]{{4}})(?:[\w$]|\\u[0-9a-fA-F]{{4}})*+ )
     """,
     re.VERBOSE | re.DOTALL,
@@ -37,7 +37,8 @@ class Unreadable(Exception):
 
     def __init__(self, found: str, wanted: str, offset: int, remedy: str = "") -> None:
         super().__init__(found)
-        self.found, self.wanted, self.offset, self.remedy = found, wanted, offset, remedy
+        self.found, self.wanted, self.offset = found, wanted, offset
+        self.remedy = remedy or f"write {wanted}"
 
 
 def scan(text: str) -> Iterator[Token]:

@@ -6,13 +6,15 @@ maps letters by tables of its own and encodes international labels by the standa
 
 from __future__ import annotations
 
+import dataclasses
 import unicodedata
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bottle.core.allowlist import Allowlist, HostPattern, Reason, canonical
+from bottle.core.allowlist import Allowlist, Decision, HostPattern, Reason
 from tests.support.strategies import examples
 
 # -- the second reading
@@ -42,21 +44,26 @@ def is_number(label: str) -> bool:
     return label != "" and all(digit in "0123456789" for digit in label)
 
 
-def is_label(label: str) -> bool:
+def is_label(label: str, *, beyond: bool) -> bool:
     letters = "abcdefghijklmnopqrstuvwxyz0123456789-_"
     if not 1 <= len(label) <= 63 or label[0] == "-" or label[-1] == "-":
         return False
-    return all(letter in letters for letter in label) and is_real(label)
+    return all(letter in letters for letter in label) and is_real(label, beyond=beyond)
 
 
-def is_real(label: str) -> bool:
-    """Say whether an `xn--` label decodes to an international name, and that one back to it."""
+def is_real(label: str, *, beyond: bool) -> bool:
+    """Say whether an `xn--` label decodes to an international name, and that one back to it.
+
+    `beyond` is said of letters beyond those above: some may stand in a name, and some may not.
+    """
     if not label.startswith("xn--"):
         return True
     try:
         decoded = label[4:].encode().decode("punycode")
     except UnicodeError:
         return False
+    if not all(letter.isascii() or letter in INTERNATIONAL for letter in decoded):
+        return beyond
     return not decoded.isascii() and encoded(decoded) == label
 
 
@@ -70,7 +77,7 @@ def encoded(label: str) -> str:
     return "xn--" + label.encode("punycode").decode()
 
 
-def name_of(host: str) -> str | None:
+def name_of(host: str, *, beyond: bool = False) -> str | None:
     """Give the name that a spelling stands for, or None."""
     text = "".join(map(plain, unicodedata.normalize("NFC", host)))
     labels = text.split(".")
@@ -78,8 +85,9 @@ def name_of(host: str) -> str | None:
         labels = labels[:-1]
     labels = [encoded(label) for label in labels]
     name = ".".join(labels)
-    real = len(labels) > 1 and len(name) <= 253 and all(map(is_label, labels))
-    return name if real and not is_number(labels[-1]) else None
+    real = all(is_label(label, beyond=beyond) for label in labels)
+    fits = len(labels) > 1 and len(name) <= 253
+    return name if real and fits and not is_number(labels[-1]) else None
 
 
 def allowed(entries: list[str], host: str, port: int) -> bool:
@@ -177,6 +185,20 @@ def hosts(draw: st.DrawFn) -> str:
     return draw(spelled(host))
 
 
+EVERYTHING = Allowlist.of(
+    HostPattern(top, 443, True) for top in ("com", "org", "example", "xn--b1aew", "4", "5")
+)
+
+
+def is_named_alike(decide: Callable[[str, int], Decision], host: str) -> None:
+    """Hold a decision's host against the second reading, and its reason against its host."""
+    decision = decide(host, 443)
+    names = {name_of(host, beyond=beyond) or "" for beyond in (False, True)}
+    assert decision.host in names, (host, decision)
+    unread = decision.reason in (Reason.ADDRESS, Reason.NOT_A_NAME)
+    assert unread == (decision.host == ""), (host, decision)
+
+
 class TestASecondReading:
     """ "Deny by default": what no entry means is denied, however it is spelled."""
 
@@ -197,14 +219,22 @@ class TestASecondReading:
     @examples(5)
     @given(hosts())
     def test_agrees_about_names(self, host: str) -> None:
-        everything = Allowlist.of(
-            HostPattern(top, 443, True) for top in ("com", "org", "example", "xn--b1aew", "4", "5")
-        )
-        decision = everything.decide(host, 443)
-        if decision.reason in (Reason.ADDRESS, Reason.NOT_A_NAME):
-            assert decision.host == ""
-        else:
-            assert canonical(decision.host) == decision.host
+        is_named_alike(EVERYTHING.decide, host)
+
+    @pytest.mark.parametrize(
+        ("host", "name"),
+        [
+            *((host, "renamed.example") for host in (*NAMES, *ADDRESSES)),
+            *((host, "") for host in NAMES),
+        ],
+    )
+    def test_a_decision_about_another_name_is_noticed(self, host: str, name: str) -> None:
+        def renamed(host: str, port: int) -> Decision:
+            return dataclasses.replace(EVERYTHING.decide(host, port), host=name)
+
+        is_named_alike(EVERYTHING.decide, host)
+        with pytest.raises(AssertionError):
+            is_named_alike(renamed, host)
 
     @pytest.mark.parametrize("host", ADDRESSES)
     def test_no_address_is_a_name_in_any_notation(self, host: str) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bottle.core.manifest import DEMO, Bottle, Manifest, parse
 from bottle.core.place import Later
 from bottle.core.rules import Variable
-from bottle.errors import ManifestError
+from bottle.errors import ManifestError, Problem
 from tests.property.test_document import written
 from tests.support import plans, strategies
 from tests.support.strategies import STRUCTURES, examples
@@ -33,11 +33,24 @@ def check(content: bytes) -> None:
     if isinstance(result, ManifestError):
         assert result.problems
         assert result.code == 65
-        assert all(problem.found and problem.wanted for problem in result.problems)
         assert len(set(result.problems)) == len(result.problems)
+        for problem in result.problems:
+            check_problem(problem, alone=len(result.problems) == 1)
     else:
         assert all(agent.bottle in result.bottles for agent in result.agents.values())
         assert all((a.adapter == DEMO) == (a.name == DEMO) for a in result.agents.values())
+
+
+OF_ALL = {"an object", "at most 65536 bytes"}
+"""What is wanted of a manifest as a whole: that has no place in it."""
+
+
+def check_problem(problem: Problem, *, alone: bool) -> None:
+    """A person is told where, what was found, what was wanted and what to do, in plain letters."""
+    told = (problem.path, problem.found, problem.wanted, problem.remedy)
+    assert all(told[1:]), problem
+    assert problem.path or (alone and problem.wanted in OF_ALL), problem
+    assert all(text.isprintable() and len(text) < 500 for text in told), problem
 
 
 class TestAnythingIsReadOrRefused:
@@ -61,6 +74,22 @@ class TestAnythingIsReadOrRefused:
     @given(strategies.NEARLY)
     def test_any_structure_that_is_nearly_a_manifest(self, value: object) -> None:
         check(json.dumps(value).encode())
+
+    @given(strategies.spoiled())
+    def test_any_manifest_with_a_mistake(self, contents: list[Any]) -> None:
+        for content in contents:
+            check(json.dumps(content).encode())
+
+    def test_a_problem_of_which_less_is_told_is_noticed(self) -> None:
+        whole = Problem(path="agents.a", found="1", wanted="an object", remedy="write an object")
+        check_problem(whole, alone=False)
+        check_problem(dataclasses.replace(whole, path=""), alone=True)
+        for name in ("path", "found", "wanted", "remedy"):
+            less = dataclasses.replace(whole, **{name: ""})
+            with pytest.raises(AssertionError):
+                check_problem(less, alone=False)
+        with pytest.raises(AssertionError):
+            check_problem(dataclasses.replace(whole, found="\x1b[2J"), alone=False)
 
 
 # -- what it means

@@ -39,6 +39,7 @@ ALLOWED_FLAGS = frozenset(
         "--cpus",
         "--interactive",
         "--rm",
+        "--workdir",
         "--pull",
         "--cap-drop",
         "--security-opt",
@@ -128,6 +129,10 @@ def each_wall_is_said_once(plan: Plan) -> None:
         "--cgroupns": "private",
         "--log-driver": "none",
         "--pull": "never",
+        "--workdir": "/",
+        "--no-healthcheck": "",
+        "--restart": "no",
+        "--ulimit": "core=0:0",
     }
     for container in plan.containers:
         assert {flag: values(container, flag) for flag in walls} == {
@@ -181,14 +186,42 @@ def the_sidecar_is_never_on_another_runtime(plan: Plan) -> None:
     assert {c.runtime for c in plan.containers if c is not plan.keeper} == {"runc"}
 
 
+def walls_of(container: ContainerPlan) -> dict[str, object]:
+    """Give the fields of a report that show a container's walls."""
+    return {
+        "HostConfig.CapDrop": ["ALL"],
+        "HostConfig.SecurityOpt": ["no-new-privileges"],
+        "HostConfig.ReadonlyRootfs": True,
+        "HostConfig.Runtime": container.runtime,
+        "HostConfig.NetworkMode": container.attachments[0].network,
+        "HostConfig.IpcMode": "private",
+        "HostConfig.CgroupnsMode": "private",
+        "HostConfig.LogConfig.Type": "none",
+        "HostConfig.RestartPolicy.Name": "no",
+        "HostConfig.Dns": list(container.dns),
+        "HostConfig.Memory": container.memory,
+        "HostConfig.MemorySwap": container.memory,
+        "HostConfig.PidsLimit": container.pids,
+        "HostConfig.Ulimits": [{"Name": "core", "Hard": 0, "Soft": 0}],
+        "Config.User": f"{container.uid}:{container.uid}",
+        "Config.Image": container.image,
+        "Config.Entrypoint": [container.command[0]],
+        "Config.WorkingDir": "/",
+        "Config.Healthcheck.Test": ["NONE"],
+        **{f"HostConfig.Tmpfs.{mount.path}": mount.options for mount in container.tmpfs},
+        **{f"HostConfig.Sysctls.{name}": value for name, value in container.sysctls.items()},
+    }
+
+
 def posture_speaks_of_every_wall(plan: Plan) -> None:
     for container in plan.containers:
-        wanted = posture.of_container(container)
-        assert wanted["HostConfig.CapDrop"] == ["ALL"]
-        assert wanted["HostConfig.ReadonlyRootfs"] is True
-        assert wanted["HostConfig.Runtime"] == container.runtime
-        for mount in container.tmpfs:
-            assert f"HostConfig.Tmpfs.{mount.path}" in wanted
+        wanted, walls = posture.of_container(container), walls_of(container)
+        assert {name: wanted.get(name) for name in walls} == walls
+    for network in plan.networks:
+        wanted = posture.of_network(network)
+        walls = {"Internal": network.internal, "EnableIPv6": False}
+        walls |= {f"Options.{name}": value for name, value in network.options.items()}
+        assert {name: wanted.get(name) for name in walls} == walls
 
 
 def limits_are_always_set_and_swap_is_none(plan: Plan) -> None:
@@ -228,7 +261,8 @@ def everything_carries_the_labels(plan: Plan) -> None:
     assert all(thing.name.startswith(f"cb-{plan.session}-") for thing in everything)
 
 
-LAWS: tuple[Callable[[Plan], None], ...] = (
+Law = Callable[[Plan], None]
+LAWS: tuple[Law, ...] = (
     only_known_flags_are_used,
     each_wall_is_said_once,
     the_agent_is_on_the_inside_alone_and_resolves_nothing,
@@ -255,49 +289,80 @@ class TestWalls:
             law(plan)
 
 
-def with_keeper(**changes: Any) -> Callable[[Plan], Plan]:
-    def broken(plan: Plan) -> Plan:
-        keeper = dataclasses.replace(plan.keeper, **changes)
-        return dataclasses.replace(plan, keeper=keeper)
+Break = Callable[[Plan, pytest.MonkeyPatch], Plan]
+
+
+def with_plan(**changes: Any) -> Break:
+    return lambda plan, _patch: dataclasses.replace(plan, **changes)
+
+
+def with_keeper(**changes: Any) -> Break:
+    def broken(plan: Plan, _patch: pytest.MonkeyPatch) -> Plan:
+        return dataclasses.replace(plan, keeper=dataclasses.replace(plan.keeper, **changes))
 
     return broken
 
 
-def with_inside(**changes: Any) -> Callable[[Plan], Plan]:
-    def broken(plan: Plan) -> Plan:
-        inside = dataclasses.replace(plan.inside, **changes)
-        return dataclasses.replace(plan, inside=inside)
+def with_inside(**changes: Any) -> Break:
+    def broken(plan: Plan, _patch: pytest.MonkeyPatch) -> Plan:
+        return dataclasses.replace(plan, inside=dataclasses.replace(plan.inside, **changes))
 
     return broken
 
 
-BREAKS: dict[Callable[[Plan], None], Callable[[Plan], Plan]] = {
-    only_known_flags_are_used: with_keeper(environment={"X": "/var/run/docker.sock"}),
-    each_wall_is_said_once: with_keeper(image="--read-only"),
-    the_agent_is_on_the_inside_alone_and_resolves_nothing: with_keeper(dns=("10.0.0.1",)),
-    each_is_on_the_right_networks: lambda plan: with_keeper(attachments=plan.sidecar.attachments)(
-        plan
-    ),
-    addresses_lie_in_their_subnets_and_are_nobody_elses: with_inside(subnet="10.231.9.0/28"),
-    uids_are_distinct_and_no_accounts: with_keeper(uid=0),
-    the_sidecar_is_never_on_another_runtime: with_keeper(runtime="other"),
-    limits_are_always_set_and_swap_is_none: with_keeper(pids=1),
-    everything_carries_the_labels: with_inside(labels={"claude-bottle": "x"}),
-    pins_come_only_with_an_internal_outside_and_a_stand_in: lambda plan: dataclasses.replace(
-        plan, standin=None
-    ),
-    steps_wait_only_for_what_comes_before: lambda plan: dataclasses.replace(
-        plan, steps=plan.steps[::-1]
-    ),
-}
+def with_posture(of: str, forgotten: str) -> Break:
+    """Let posture say nothing of one field: what the engine reports there could be anything."""
+
+    def broken(plan: Plan, patch: pytest.MonkeyPatch) -> Plan:
+        whole = getattr(posture, of)
+
+        def less(of_what: object) -> posture.Wanted:
+            return {name: value for name, value in whole(of_what).items() if name != forgotten}
+
+        patch.setattr(posture, of, less)
+        return plan
+
+    return broken
 
 
-@pytest.mark.parametrize("law", BREAKS, ids=lambda law: law.__name__)
-def test_a_plan_that_breaks_a_law_is_noticed(law: Callable[[Plan], None]) -> None:
-    plan = plans.plan(adapter="demo", limits={"cpus": 2})
-    law(plan)
+EXAMPLE = plans.plan(adapter="demo", limits={"cpus": 2})
+
+BREAKS: tuple[tuple[Law, Break], ...] = (
+    (only_known_flags_are_used, with_keeper(environment={"X": "/var/run/docker.sock"})),
+    (each_wall_is_said_once, with_keeper(image="--read-only")),
+    (the_agent_is_on_the_inside_alone_and_resolves_nothing, with_keeper(dns=("10.0.0.1",))),
+    (the_agent_is_on_the_inside_alone_and_resolves_nothing, with_inside(internal=False)),
+    (each_is_on_the_right_networks, with_keeper(attachments=EXAMPLE.sidecar.attachments)),
+    (addresses_lie_in_their_subnets_and_are_nobody_elses, with_inside(subnet="10.231.9.0/28")),
+    (uids_are_distinct_and_no_accounts, with_keeper(uid=0)),
+    (uids_are_distinct_and_no_accounts, with_keeper(uid=EXAMPLE.sidecar.uid)),
+    (the_sidecar_is_never_on_another_runtime, with_keeper(runtime="other")),
+    *(
+        (posture_speaks_of_every_wall, with_posture("of_container", field))
+        for field in walls_of(EXAMPLE.keeper)
+    ),
+    (posture_speaks_of_every_wall, with_posture("of_network", "Internal")),
+    (posture_speaks_of_every_wall, with_posture("of_network", "EnableIPv6")),
+    (limits_are_always_set_and_swap_is_none, with_keeper(pids=1)),
+    (everything_carries_the_labels, with_inside(labels={"claude-bottle": "x"})),
+    (pins_come_only_with_an_internal_outside_and_a_stand_in, with_plan(standin=None)),
+    (steps_wait_only_for_what_comes_before, with_plan(steps=EXAMPLE.steps[::-1])),
+)
+
+
+def test_every_law_has_a_break() -> None:
+    assert {law for law, _ in BREAKS} == set(LAWS)
+    assert len(set(LAWS)) == len(LAWS)
+
+
+@pytest.mark.parametrize(("law", "broken"), BREAKS, ids=[law.__name__ for law, _ in BREAKS])
+def test_a_plan_that_breaks_a_law_is_noticed(
+    law: Law, broken: Break, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    law(EXAMPLE)
+    plan = broken(EXAMPLE, monkeypatch)
     with pytest.raises((AssertionError, ValueError)):
-        law(BREAKS[law](plan))
+        law(plan)
 
 
 class TestSecrets:
@@ -351,7 +416,14 @@ class TestAllowlist:
         built_in = {entry.pattern for entry in plan.listed if entry.built_in}
         assert found == listed | of_clients | built_in
         assert {str(pattern) for pattern in built_in} <= {"api.anthropic.com"}
-        assert all(entry.source for entry in plan.listed)
+        assert all(entry.source and entry.short for entry in plan.listed)
+        for entry in plan.listed:
+            named = {
+                name
+                for name, hosts in case.host.registries.items()
+                if any(entry.pattern.matches(host.host) for host in hosts)
+            }
+            assert entry.client in (named or {""})
         assert [e.pattern for e in plan.listed] == sorted(found)
 
 

@@ -69,7 +69,11 @@ PATTERNS = st.one_of(
     # below a label of our own, so that the name is nobody's public suffix
     st.builds(lambda host, port: f"*.below-{host}{port}", HOSTS, PORTS),
 )
-PATHS = st.lists(_word(SMALL, LETTERS + "_-. é", 12), min_size=1, max_size=3).map("/".join)
+PATHS = st.builds(
+    str.__add__,
+    st.sampled_from(["", "", "", "./"]),
+    st.lists(_word(SMALL, LETTERS + "_-. é", 12), min_size=1, max_size=3).map("/".join),
+)
 ENV = st.dictionaries(
     VARIABLES,
     st.one_of(
@@ -101,7 +105,9 @@ EGRESS = st.fixed_dictionaries(
             max_size=5,
         ),
         "proxy": st.sampled_from(["mitmproxy", "pipelock"]),
-        "inspect": st.dictionaries(PATTERNS, st.sampled_from(["inspect", "splice"]), max_size=2),
+        "inspect": st.dictionaries(
+            PATTERNS, st.sampled_from(["inspect", "splice"]), min_size=1, max_size=2
+        ),
         "upstream_ca": PATHS,
         "dlp": st.one_of(st.none(), st.booleans(), st.lists(TEXTS, max_size=2)),
         "budget": st.dictionaries(TEXTS, st.integers(-9, 9), max_size=2),
@@ -135,7 +141,7 @@ def _limits(least_pids: int) -> st.SearchStrategy[dict[str, Any]]:
             ),
             "cpus": st.one_of(st.integers(1, 1024), st.floats(0.1, 1024)),
             "pids": st.integers(least_pids, 65536),
-            "tmp": st.integers(16, 512).map(lambda n: f"{n}M"),  # no more than the least memory
+            "tmp": st.integers(64, 512).map(lambda n: f"{n}M"),  # no more than the least memory
         },
     )
 

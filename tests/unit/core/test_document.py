@@ -14,6 +14,7 @@ def refusal(content: bytes) -> Problem:
     with pytest.raises(ManifestError) as caught:
         document.read(content)
     (problem,) = caught.value.problems
+    assert problem.remedy
     return problem
 
 
@@ -28,6 +29,9 @@ def refusal(content: bytes) -> Problem:
         ),
         ("{$a_1: 1, 'b c': 2, true: 3, null: 4}", {"$a_1": 1, "b c": 2, "true": 3, "null": 4}),
         ("{\\u0061: 1}", {"a": 1}),
+        ("{a\\u0062\\u0031: 1, \\u0024: 2}", {"ab1": 1, "$": 2}),
+        ("{NaN: 1, Infinity: 2, false: 3}", {"NaN": 1, "Infinity": 2, "false": 3}),
+        ("{NaN\\u0061: 1, 'Infinity': 2}", {"NaNa": 1, "Infinity": 2}),
         ("'one \\\n line'", "one  line"),
         ('"\\ud83d\\ude00"', "\U0001f600"),
         ("[[], {}, '']", [[], {}, ""]),
@@ -100,6 +104,12 @@ def test_a_whole_number_is_one() -> None:
         (b"{a 1}", "line 1, column 4", "'1'", "a colon after the key"),
         (b"{a, b}", "line 1, column 3", "','", "a colon after the key"),
         (b"{1: 1}", "line 1, column 2", "'1'", "a key"),
+        (b"{-Infinity: 1}", "line 1, column 2", "'-Infinity'", "a key"),
+        (b"{+NaN: 1}", "line 1, column 2", "'+NaN'", "a key"),
+        (b"{NaN: 1, 'NaN': 2}", "line 1, column 10", "the key 'NaN' twice", "each key once"),
+        (b"{NaN: Infinity}", "line 1, column 7", "Infinity", "a finite number"),
+        (b"{\\u0031: 1}", "line 1, column 2", "'\\\\u0031'", "a key"),
+        (b"[tru\\u0065]", "line 1, column 2", "'tru\\\\u0065'", "a value"),
         (b"{,}", "line 1, column 2", "','", "a key"),
         (b"{[]: 1}", "line 1, column 2", "'['", "a key"),
         (b"{", "line 1, column 2", "the end of the text", "a key"),
@@ -122,6 +132,7 @@ def test_deep_nesting_is_refused(opening: str, levels: int) -> None:
     closing = "]" if opening == "[" else "}"
     problem = refusal((opening * levels + "1" + closing * levels).encode())
     assert (problem.found, problem.wanted) == ("deep nesting", "at most 32 levels")
+    assert problem.remedy == "nest it less deeply"
     assert problem.path == f"line 1, column {32 * len(opening) + 1}"
 
 

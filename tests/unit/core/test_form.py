@@ -93,6 +93,9 @@ def test_networks_containers_and_steps_are_what_the_engine_is_told() -> None:
     assert [container["role"] for container in values["containers"]] == [
         *("agent", "sidecar", "standin"),
     ]
+    assert [container["name"] for container in values["containers"]] == [
+        *("cb-0123456789ab-agent", "cb-0123456789ab-sidecar", "cb-0123456789ab-standin"),
+    ]
     agent = values["containers"][0]
     assert {"--cap-drop=ALL", "--cpus=2"} <= set(agent["arguments"])
     assert agent["networks"] == {"cb-0123456789ab-inside": "10.231.0.227"}

@@ -68,6 +68,10 @@ class TestOrdinaryNames:
             "\u0939\u093f\u0928\u094d\u0926\u0940.example",
             "\u0e04\u0e19.example",
             "stra\u00dfe.example",
+            "sm\u00f8rrebr\u00f8d.example",
+            "m\u00fcller.example",
+            "\u0219coal\u0103.example",
+            "tr\u01b0\u1eddng.example",
             "\u044f\u0431\u043b\u043e\u043a\u043e.\u03bb\u03ac\u03b8\u03bf\u03c2.example",
         ],
     )
@@ -118,7 +122,9 @@ class TestLikeness:
             ("g\u0131thub.com", "github.com"),
             ("\u03c1\u03b1\u03c5.com", "pau.com"),
             ("\u057d\u057a.\u0585\u0578.com", "\u057d\u057a.on.com"),
-            ("sm\u00f8rrebr\u00f8d.example", "smorrebrod.example"),
+            ("www.g\u00edthub.com", "www.github.com"),
+            ("g\u0131thub.i\u00f8", "github.io"),
+            ("sm\u00f8rrebr\u00f8d.\u0440\u0444", "smorrebrod.\u0440\u0444"),
             ("\u0441\u043e\u0440.\u0440\u0444", "cop.\u0440\u0444"),
         ],
     )
@@ -130,11 +136,17 @@ class TestLikeness:
 
     @pytest.mark.parametrize("twin", _TWINS)
     def test_each_twin_reads_as_its_letter(self, twin: int) -> None:
-        """A twin that no name can hold would be a dead line in the table."""
+        """A twin that no name can hold would be a dead line in the table.
+
+        Where all letters are Latin only what leads to a well-known host is told of.
+        """
         letter = _TWINS[twin]
         assert letter.isascii()
         assert letter.islower()
-        assert f"reads like a{letter}b.com" in _read(f"a{chr(twin)}b.com").warnings
+        name = f"a{chr(twin)}b.\u0440\u0444"
+        assert f"reads like a{letter}b.\u0440\u0444" in _read(name).warnings
+        known = f"a{chr(twin)}b.github.com"
+        assert f"reads like a{letter}b.github.com" in _read(known).warnings
 
 
 class TestOddCharacters:
@@ -148,6 +160,26 @@ class TestOddCharacters:
     )
     def test_a_script_that_few_write_today(self, name: str, script: str) -> None:
         assert _read(name).warnings == (f"has letters of a script that few write today ({script})",)
+
+    @pytest.mark.parametrize(
+        ("name", "rare"),
+        [
+            ("g\u0269thub.example", True),
+            ("\u0261oogle.example", True),
+            ("pa\u1d20.example", True),
+            ("a\ua731b.example", True),
+            ("a\u01ddb.example", True),
+            ("a\u0180b.example", True),
+            ("g\u00edthub.example", False),
+            ("a\u014bb.example", False),
+            ("a\u021bb.example", False),  # a plain letter with a comma below
+            ("a\u01a1b.example", False),
+            ("a\u1e37b.example", False),
+        ],
+    )
+    def test_a_latin_letter_of_few_alphabets(self, name: str, rare: bool) -> None:
+        found = "has a Latin letter that few alphabets have" in _read(name).warnings
+        assert found == rare
 
     def test_a_slash_that_is_none(self) -> None:
         warning = "has a letter that resembles a slash"

@@ -24,6 +24,7 @@ from bottle.core.manifest import (
     Manifest,
     Ssh,
     parse,
+    secret_sources,
     survey,
     variables,
 )
@@ -260,7 +261,7 @@ class TestWhatItIsNot:
     ) -> None:
         found = problems(changed(place, value))
         assert path in [problem.path for problem in found]
-        assert all(problem.found and problem.wanted for problem in found)
+        assert all(p.found and p.wanted and p.remedy for p in found)
         if place != "bottles":  # what refers to these breaks too
             assert len(found) == 1
 
@@ -311,7 +312,20 @@ class TestWhatItIsNot:
             ("bottles/default/extends", "smal", "did you mean 'small'?"),
             ("agents/default/bottle", "smal", "did you mean 'small'?"),
             ("agents/default/bottle", "zzz", "declare it under bottles"),
-            ("agents/default/adapter", "demo", "rename the agent or choose another adapter"),
+            ("agents/default/adapter", "demo", "only the agent of that name is the demo"),
+            (
+                *("agents/demo/adapter", "claude"),
+                "that name is the demo's: rename the agent, or add adapter: 'demo'",
+            ),
+            (
+                *("agents/demo/adapter", ...),
+                "that name is the demo's: rename the agent, or add adapter: 'demo'",
+            ),
+            ("bottles/default/egress/zzz", [], "take it out"),
+            ("bottles/default/egress/inspect", {}, "add one, or leave the key out"),
+            ("bottles/default/ssh", [SSH, SSH], "remove one of them"),
+            ("bottles/default/limits/tmp", "63m", "write a size from 64m to 1024g"),
+            ("agents/default/args", "x", "write a list"),
             ("bottles/default/limits/tmp", "4g", "what lies in /tmp counts into the memory"),
             ("bottles/default/limits/pids", 512, "gVisor's own threads count too"),
         ],
@@ -390,6 +404,49 @@ class TestWhatFitsTogether:
             assert read(content).agents[name].adapter == adapter
         else:
             assert [p.path for p in problems(content)] == [f"agents.{name}.adapter"]
+
+
+class TestSecretSources:
+    """What is taken out of the launcher's environment before any program runs."""
+
+    def test_are_those_named_anywhere_in_the_manifest(self) -> None:
+        content = {
+            "bottles": {
+                "base": {"env": {"A": {"from": "OF_BASE"}, "B": {"from": "REPLACED"}}},
+                "b": {"extends": "base", "env": {"B": "plain", "C": {"from": "OF_B"}}},
+                "unused": {"env": {"A": {"from": "OF_UNUSED", "optional": True}}},
+            },
+            "agents": {"a": {"bottle": "b", "env": {"A": {"from": "OF_A"}, "D": "OF_NOBODY"}}},
+        }
+        assert secret_sources(read(content)) == {
+            *("OF_BASE", "REPLACED", "OF_B", "OF_UNUSED", "OF_A"),
+        }
+
+    def test_of_a_manifest_without_secrets_there_are_none(self) -> None:
+        assert secret_sources(read(_one(env={"A": "plain"}))) == frozenset()
+
+    def test_are_there_beside_what_is_wrong_elsewhere(self) -> None:
+        content = {
+            "bottles": {"b": {"env": {"A": {"from": "OF_B"}, "PATH": "x"}, "runtime": "kata"}},
+            "agents": {"a": {"bottle": "nowhere", "env": {"C": {"from": "OF_A"}}}},
+        }
+        manifest, problems = survey(json.dumps(content).encode())
+        assert len(problems) == 3
+        assert secret_sources(manifest) == {"OF_B", "OF_A"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "use"),
+    [
+        ({}, "everything there"),
+        ({"access": "read"}, "read"),
+        ({"repositories": ["a/b", "c/d"]}, "a/b c/d"),
+        ({"access": "write", "repositories": ["a/b"]}, "write a/b"),
+    ],
+)
+def test_the_use_of_an_ssh_host_is_told_in_words(entry: dict[str, Any], use: str) -> None:
+    (ssh,) = bottle(ssh=[{**SSH, **entry}]).ssh
+    assert ssh.use == use
 
 
 class TestWhatIsForLater:
@@ -562,8 +619,8 @@ class TestValues:
                 (
                     "agents.x.adapter",
                     "'demo'",
-                    "'demo' for the agent demo, and for it alone",
-                    "rename the agent or choose another adapter",
+                    "another adapter",
+                    "only the agent of that name is the demo",
                 ),
             ),
             ({}, ("agents.x.bottle", "nothing", "a value", "add bottle")),
@@ -578,3 +635,9 @@ class TestValues:
         _, problems = survey(json.dumps(_one(limits={"memory": "600m", "tmp": "700m"})).encode())
         _, usual = survey(json.dumps(_one(limits={"tmp": "5g"})).encode())
         assert [p.path for p in (*problems, *usual)] == ["bottles.a.limits.tmp"] * 2
+
+    def test_of_the_demo_that_is_none(self) -> None:
+        declared = {**_one(), "agents": {"demo": {"bottle": "a"}}}
+        _, (problem,) = survey(json.dumps(declared).encode())
+        assert (problem.path, problem.found) == ("agents.demo.adapter", "'claude'")
+        assert problem.wanted == "the adapter 'demo'"

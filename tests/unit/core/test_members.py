@@ -99,3 +99,10 @@ def test_images_are_named_by_identity() -> None:
     plan: Plan = plans.plan(adapter="demo")
     assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", c.image) for c in plan.containers)
     assert {c.role: c.image for c in plan.containers}.items() <= plans.IMAGES.items()
+
+
+def test_everyone_is_told_the_gateway_that_nobody_holds() -> None:
+    plan = plans.plan(adapter="demo")
+    gateways = {network.name: network.gateway for network in plan.networks}
+    places = [place for container in plan.containers for place in container.attachments]
+    assert {(place.network, place.gateway) for place in places} == set(gateways.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bottle.core.place import Later, Place, few, kind, nearest, shown
+from bottle.errors import Problem
 
 
 class TestPlace:
@@ -36,6 +37,12 @@ class TestPlace:
         assert [problem.path for problem in at.problems] == ["a[0]"]
         assert at.later == [Later(path="b", reason="r")]
 
+    @pytest.mark.parametrize(("remedy", "told"), [("take it out", "take it out"), ("", "write w")])
+    def test_every_problem_has_a_remedy(self, remedy: str, told: str) -> None:
+        at = Place("a")
+        at.refuse("f", "w", remedy)
+        assert at.problems == [Problem(path="a", found="f", wanted="w", remedy=told)]
+
 
 class TestWords:
     @pytest.mark.parametrize(
@@ -66,6 +73,9 @@ class TestWords:
             ("", ""),
             ("xyz", ""),
             ("default" * 1000, ""),
+            ("smalt", "did you mean 'small'?"),
+            ("fault", "did you mean 'default'?"),
+            ("smile", ""),  # another word with three letters of five in common
         ],
     )
     def test_the_nearest_name_is_suggested(self, name: str, suggestion: str) -> None:

@@ -85,10 +85,50 @@ def test_what_package_clients_are_configured_for_is_listed_with_its_source() -> 
         Listed(
             pattern=plans.CLIENTS["pip"][1],
             source=f"pip's configuration, for {named}[1]",
+            short="registry of pip",
             client="pip",
         ),
-        Listed(pattern=plans.CLIENTS["pip"][0], source=f"{named}[0]"),
+        Listed(
+            pattern=plans.CLIENTS["pip"][0],
+            source=f"{named}[0]",
+            short="bottle default",
+            client="pip",
+        ),
     )
+
+
+@pytest.mark.parametrize(
+    ("entry", "client"),
+    [
+        ("wheels.example", "pip"),
+        ("*.wheels.example:8443", "pip"),
+        ("files.wheels.example", "pip"),
+        ("modules.example:22", "npm"),
+        ("*.modules.example", ""),
+        ("wheels.example.org", ""),
+    ],
+)
+@pytest.mark.parametrize("asked", [(), ({"registries": ["pip", "npm"]},)])
+def test_an_entry_that_lets_a_registry_through_names_the_client(
+    entry: str, client: str, asked: tuple[object, ...]
+) -> None:
+    """Whether a client is asked for or not, at any port: what is there, others can publish."""
+    content = plans.manifest(adapter="shell")
+    content["bottles"]["default"]["egress"]["allowlist"] = [entry, *asked]
+    found = compile_plan(plans.read(content), "default", plans.host()).listed
+    assert {str(listed.pattern): listed.client for listed in found}[entry] == client
+
+
+def test_what_was_extended_is_told_in_a_few_words() -> None:
+    content = plans.manifest(extends="base", allowlist=("a.example",))
+    content["bottles"]["base"] = {"egress": {"allowlist": ["b.example", "*.b.example"]}}
+    found = compile_plan(plans.read(content), "default", plans.host()).listed
+    assert {str(entry.pattern): (entry.short, entry.built_in) for entry in found} == {
+        API_HOST: ("built in for claude", True),
+        "a.example": ("bottle default", False),
+        "b.example": ("extended bottle base", False),
+        "*.b.example": ("extended bottle base", False),
+    }
 
 
 def test_a_client_that_was_not_asked_for_its_hosts_is_no_empty_list() -> None:
@@ -155,3 +195,18 @@ def test_an_unknown_agent_is_a_usage_error_with_a_suggestion(name: str, remedy: 
     assert caught.value.remedy == remedy
     with pytest.raises(UsageError):
         choose(parse(b'{"bottles": {}, "agents": {}}'), name)
+
+
+def test_a_plan_is_of_its_session_and_slot() -> None:
+    plan = plans.plan(slot=9)
+    assert (plan.session, plan.slot.number) == (plans.SESSION, 9)
+
+
+@pytest.mark.parametrize(
+    ("names", "known"), [((), "none"), (("b", "a", "c"), "a, b, c")], ids=["none", "some"]
+)
+def test_the_agents_that_there_are_are_named(names: tuple[str, ...], known: str) -> None:
+    content = {"bottles": {"x": {}}, "agents": {name: {"bottle": "x"} for name in names}}
+    with pytest.raises(UsageError) as caught:
+        choose(plans.read(content), "quite another")
+    assert caught.value.remedy == f"the manifest declares: {known}"

@@ -71,7 +71,7 @@ class TestText:
             (4, "the number 4", "digits", "write 0 to 9"),
             (None, "null", "digits", "write 0 to 9"),
             ([], "a list", "digits", "write 0 to 9"),
-            ("22222", "5 characters", "at most 4", ""),
+            ("22222", "5 characters", "at most 4", "shorten it"),
             ("a", "the text 'a'", "digits", "write 0 to 9"),
             ("", "''", "digits", "write 0 to 9"),
             ("2a", "'2a'", "digits", "write 0 to 9"),
@@ -106,6 +106,9 @@ class TestText:
         assert bool(re.search(whole("ab|cd"), text)) == fits
 
 
+COLOURS = "one of 'red', 'green', 'blue'"
+
+
 class TestChoice:
     SHAPE = Choice(("red", "green"), {"blue": "not mixed yet"})
 
@@ -126,15 +129,15 @@ class TestChoice:
             ("gren", "'gren'", "did you mean 'green'?"),
             ("bluu", "'bluu'", "did you mean 'blue'?"),
             ("Red", "'Red'", "did you mean 'red'?"),
-            ("", "''", ""),
-            (None, "null", ""),
-            (["red"], "a list", ""),
-            ({}, "an object", ""),
+            ("", "''", f"write {COLOURS}"),
+            ("zzz", "'zzz'", f"write {COLOURS}"),
+            (None, "null", f"write {COLOURS}"),
+            (["red"], "a list", f"write {COLOURS}"),
+            ({}, "an object", f"write {COLOURS}"),
         ],
     )
     def test_other_values_are_not(self, value: object, found: str, remedy: str) -> None:
-        wanted = "one of 'red', 'green', 'blue'"
-        assert refusals(self.SHAPE, value) == [("here", found, wanted, remedy)]
+        assert refusals(self.SHAPE, value) == [("here", found, COLOURS, remedy)]
         assert marked(self.SHAPE, value)
 
 
@@ -208,9 +211,9 @@ class TestItems:
     @pytest.mark.parametrize(
         ("value", "expected"),
         [
-            ("2", [("here", "'2'", "a list", "")]),
-            ({}, [("here", "an object", "a list", "")]),
-            (None, [("here", "null", "a list", "")]),
+            ("2", [("here", "'2'", "a list", "write a list")]),
+            ({}, [("here", "an object", "a list", "write a list")]),
+            (None, [("here", "null", "a list", "write a list")]),
             (
                 [],
                 [
@@ -252,6 +255,19 @@ class TestTable:
         assert [(path, wanted) for path, _, wanted, _ in refusals(self.SHAPE, value)] == expected
         assert marked(self.SHAPE, value)
 
+    @pytest.mark.parametrize("least", [0, 1, 2])
+    def test_it_may_need_members(self, least: int) -> None:
+        shape = Table(of=NUMBER, names=Text(), least=least)
+        for count in range(4):
+            value = {f"n{index}": "2" for index in range(count)}
+            assert bool(refusals(shape, value)) == marked(shape, value) == (count < least)
+        assert ("minProperties" in shape.schema()) == bool(least)
+
+    def test_an_empty_one_is_told_as_such(self) -> None:
+        assert refusals(Table(of=NUMBER, names=Text(), least=1), {}) == [
+            ("here", "an empty object", "at least one entry", "add one, or leave the key out")
+        ]
+
 
 class TestRecord:
     def test_each_member_is_read_by_its_own_shape(self) -> None:
@@ -275,8 +291,8 @@ class TestRecord:
     @pytest.mark.parametrize(
         ("value", "expected"),
         [
-            ([], [("here", "a list", "an object", "")]),
-            ("name", [("here", "the text 'name'", "an object", "")]),
+            ([], [("here", "a list", "an object", "write an object")]),
+            ("name", [("here", "the text 'name'", "an object", "write an object")]),
             ({}, [("here.name", "nothing", "a value", "add name")]),
             (
                 {"name": "n", "sise": "2"},
@@ -291,9 +307,9 @@ class TestRecord:
             ),
             (
                 {"name": "n", "zzz": 1},
-                [("here.zzz", "an unknown key", "one of name, size, soon", "")],
+                [("here.zzz", "an unknown key", "one of name, size, soon", "take it out")],
             ),
-            ({"name": None}, [("here.name", "null", "text", "")]),
+            ({"name": None}, [("here.name", "null", "text", "write text")]),
         ],
     )
     def test_what_it_is_not(self, value: object, expected: list[tuple[str, ...]]) -> None:
@@ -309,7 +325,7 @@ class TestRecord:
         assert {name: member["description"] for name, member in described.items()} == {
             "name": "Its name.",
             "size": "Its size.",
-            "soon": "Later.",
+            "soon": "Later. Not supported yet.",
         }
 
 

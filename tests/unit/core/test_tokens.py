@@ -146,7 +146,14 @@ class TestUnquoted:
 class TestNamed:
     @pytest.mark.parametrize(
         ("written", "name"),
-        [("plain", "plain"), (r"\u0061b", "ab"), (r"a\u0031", "a1"), ("$_", "$_")],
+        [
+            ("plain", "plain"),
+            (r"\u0061b", "ab"),
+            (r"a\u0031", "a1"),
+            (r"NaN\u0061", "NaNa"),
+            (r"Infinity\u0024", "Infinity$"),
+            ("$_", "$_"),
+        ],
     )
     def test_what_is_meant(self, written: str, name: str) -> None:
         token, _ = scan(written)
@@ -158,6 +165,13 @@ class TestNamed:
         with pytest.raises(Unreadable) as caught:
             named(token)
         assert (caught.value.wanted, caught.value.offset) == ("a key", 0)
+
+
+@pytest.mark.parametrize(
+    ("remedy", "told"), [("close the comment", "close the comment"), ("", "write text")]
+)
+def test_what_is_unreadable_has_a_remedy(remedy: str, told: str) -> None:
+    assert Unreadable("x", "text", 0, remedy).remedy == told
 
 
 @pytest.mark.parametrize(
