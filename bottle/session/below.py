@@ -14,7 +14,7 @@ _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """A named pipe that somebody put there is opened without waiting for its other end."""
 
 
-class Unfit(Exception):
+class Unreadable(Exception):
     """The file cannot be used: what was found and what was wanted there."""
 
     def __init__(self, found: str, wanted: str) -> None:
@@ -23,7 +23,7 @@ class Unfit(Exception):
 
 
 def read(folder: Path, relative: str, longest: int) -> bytes:
-    """Read a regular file of at most so many bytes; raise Unfit.
+    """Read a regular file of at most so many bytes; raise Unreadable.
 
     Each part of the way is opened by itself, so that no link is followed, not even one that is
     put there meanwhile. `relative` holds no `..` (bottle/core/language.py).
@@ -36,7 +36,7 @@ def read(folder: Path, relative: str, longest: int) -> bytes:
                 place = _opened(opened, part, _FOLDER, place)
             return _content(_opened(opened, name, _FILE, place), longest)
     except OSError as error:
-        raise Unfit(_told(error), "a regular file, reached through no link") from None
+        raise Unreadable(_told(error), "a regular file, reached through no link") from None
 
 
 def _opened(opened: ExitStack, path: Path | str, flags: int, place: int | None = None) -> int:
@@ -48,11 +48,11 @@ def _opened(opened: ExitStack, path: Path | str, flags: int, place: int | None =
 def _content(descriptor: int, longest: int) -> bytes:
     seen = os.fstat(descriptor)
     if not stat.S_ISREG(seen.st_mode):
-        raise Unfit("something else than a file", "a regular file")
+        raise Unreadable("something else than a file", "a regular file")
     with os.fdopen(os.dup(descriptor), "rb") as file:
         content = file.read(longest + 1)
     if len(content) > longest:
-        raise Unfit(f"more than {longest} bytes", f"at most {longest} bytes")
+        raise Unreadable(f"more than {longest} bytes", f"at most {longest} bytes")
     return content
 
 

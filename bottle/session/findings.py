@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from bottle.core import lookalike
 from bottle.core.allowlist import HostPattern
-from bottle.core.manifest import Ssh
+from bottle.core.manifest import LEAST_PIDS_OF_GVISOR, Ssh
 from bottle.core.place import Later
 from bottle.core.plan import Listed
+from bottle.core.variables import looks_secret
 from bottle.engine.port import EngineFacts
 from bottle.errors import Unavailable
 from bottle.session.declared import EXPOSED, Declared
@@ -35,6 +37,14 @@ class Finding:
     what: str
     remedy: str = ""
 
+    def __str__(self) -> str:
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"{self.severity}: {self.what}{remedy}"
+
+
+ALARMING: Final = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
+"""How a finding is shown."""
+
 
 class NotStartable(Unavailable):
     """What a manifest asks for cannot be had here; the findings say what."""
@@ -44,6 +54,12 @@ def of_declaration(declared: Declared) -> Iterator[Finding]:
     """Look at what is declared, wherever it is started."""
     for later in (*declared.bottle.later, *declared.agent.later):
         yield _not_yet(later)
+    if declared.bottle.runtime == "runsc" and declared.bottle.limits.pids < LEAST_PIDS_OF_GVISOR:
+        yield Finding(
+            severity=Severity.ERROR,
+            what=f"limits.pids is {declared.bottle.limits.pids}: gVisor's own threads count too",
+            remedy=f"allow at least {LEAST_PIDS_OF_GVISOR}, or start it under runc",
+        )
     for secret in declared.given.secrets:
         if secret.kept == EXPOSED:
             yield Finding(
@@ -51,10 +67,27 @@ def of_declaration(declared: Declared) -> Iterator[Finding]:
                 what=f"{secret.name}: the agent can read this secret, and send it where it may",
                 remedy="give it a value that may be lost, or use none",
             )
-    if declared.referents.dockerfile:
+    for name, variable in sorted(declared.manifest.environment(declared.agent).items()):
+        if looks_secret(name, variable.text):
+            yield Finding(
+                severity=Severity.WARNING,
+                what=f"{name}: it looks like a secret, and stands in the manifest",
+                remedy=f'write {name}: {{from: "{name}"}}, and export it',
+            )
+    if declared.agent.prompt and not declared.adapter.needs_token:
+        yield Finding(
+            severity=Severity.NOTE,
+            what=f"the prompt is not used: {declared.agent.adapter} asks no model",
+            remedy="leave it out",
+        )
+
+
+def of_build(name: str) -> Iterator[Finding]:
+    """Warn of a Dockerfile that is to be built, by its path; an empty name is none."""
+    if name:
         yield Finding(
             severity=Severity.WARNING,
-            what=f"{declared.bottle.image.dockerfile}: what its RUN does has no walls",
+            what=f"{name}: what its RUN does has no walls",
             remedy="read it before you agree to its build",
         )
 
@@ -117,13 +150,17 @@ def of_host(declared: Declared, engine: EngineFacts) -> Iterator[Finding]:
 
 def ssh_text(entry: Ssh) -> str:
     """Say in one line what an SSH entry opens."""
-    use = " ".join((entry.access, *entry.repositories)).strip() or "everything there"
-    return f"{entry.user}@{entry.name} with {entry.key}: {use}"
+    return f"{entry.user}@{entry.name} with {entry.key}, known by {entry.known_hosts}: {entry.use}"
 
 
 def stop_at_errors(findings: Iterable[Finding]) -> None:
     """Raise NotStartable when one of the findings is an error."""
-    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
-    if errors:
-        count = "an error" if len(errors) == 1 else f"{len(errors)} errors"
-        raise NotStartable(f"not started: {count} found", "see above; nothing was made")
+    found = errors(findings)
+    if found:
+        told = "; ".join(finding.what for finding in found)
+        raise NotStartable(f"this cannot be started: {told}", found[0].remedy)
+
+
+def errors(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Give those that stop a start."""
+    return tuple(finding for finding in findings if finding.severity is Severity.ERROR)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import platformdirs
 
-from bottle.core import document
-from bottle.core.manifest import DEMO, Manifest, survey
+from bottle.core import document, secret
+from bottle.core.manifest import DEMO, Manifest, secret_sources, survey
 from bottle.core.place import Place
-from bottle.errors import ManifestError, ManifestMissing, UsageError
+from bottle.core.secret import Value
+from bottle.errors import ManifestError, ManifestMissing, Problem, UsageError
 from bottle.session import referents
 from bottle.session.referents import Whereabouts
 
@@ -32,8 +34,8 @@ class Found:
     manifest: Manifest
     stumbled_on: bool = False
     """It lay in the current folder: nobody named it, and it may be a stranger's."""
-    shipped: bool = False
-    """It is the demo's, which comes with this program and reaches nothing."""
+    variables: Mapping[str, Value] = field(default_factory=dict)
+    """The host's variables that it names as secrets, taken out of our environment."""
 
 
 def find(named: str, agent: str) -> Found:
@@ -44,7 +46,10 @@ def find(named: str, agent: str) -> Found:
     names too, or UsageError when a named one lacks the demo.
     """
     path = Path(named) if named else SHIPPED / "demo.json" if agent == DEMO else _usual()
-    manifest = _valid(path)
+    manifest, problems = _survey(path)
+    # before any program is started for what it names
+    taken = secret.take_named(os.environ, secret_sources(manifest))
+    _require_valid(manifest, problems, path)
     if agent == DEMO and DEMO not in manifest.agents:
         raise UsageError(
             f"{path} declares no demo", "leave --manifest out: the demo brings its own"
@@ -53,20 +58,22 @@ def find(named: str, agent: str) -> Found:
         path=path,
         manifest=manifest,
         stumbled_on=path == Path(FILE) and not named,
-        shipped=path.parent == SHIPPED and not named,
+        variables=taken,
     )
 
 
-def _valid(path: Path) -> Manifest:
+def _survey(path: Path) -> tuple[Manifest, tuple[Problem, ...]]:
     try:
-        manifest, problems = survey(_content(path))
+        return survey(_content(path))
     except ManifestError as error:
         raise ManifestError(error.problems, str(path)) from None
+
+
+def _require_valid(manifest: Manifest, problems: tuple[Problem, ...], path: Path) -> None:
     if problems:
         at = Place()
         referents.look_at_all(manifest, whereabouts(path), at)
         raise ManifestError((*problems, *dict.fromkeys(at.problems)), str(path))
-    return manifest
 
 
 def whereabouts(manifest: Path) -> Whereabouts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,14 +12,24 @@ from bottle.core import consent
 from bottle.core.consent import Change
 from bottle.core.grade import Grade, grade
 from bottle.core.lookalike import reading
-from bottle.core.plan import Listed, Plan
+from bottle.core.plan import Plan
+from bottle.core.variables import in_one_line, plain_text
 from bottle.session.consents import Consent
-from bottle.session.findings import Finding, Severity, of_declaration, of_host, of_hosts, ssh_text
+from bottle.session.findings import (
+    ALARMING,
+    Finding,
+    of_build,
+    of_declaration,
+    of_host,
+    of_hosts,
+    ssh_text,
+)
 from bottle.session.start import Prepared
 
-_SHOWN: Final = 60
 _WIDEST_HOST: Final = 40
-_ALARMING: Final = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
+_ALL: Final = "all processors"
+_ELIDED: Final = "…"
+_DIGEST: Final = re.compile(r"([0-9a-f]{12})[0-9a-f]{52}")
 
 
 @dataclass(frozen=True)
@@ -34,14 +45,17 @@ def findings(prepared: Prepared) -> tuple[Finding, ...]:
     """Give everything that is to be known before the yes."""
     return (
         *of_declaration(prepared.declared),
+        *of_build(prepared.to_build),
         *of_host(prepared.declared, prepared.engine),
         *of_hosts(prepared.form.listed),
     )
 
 
 def changes(prepared: Prepared, before: Consent | None) -> tuple[Change, ...]:
-    """Give what differs from the last yes; nothing where there was none."""
-    return consent.changes(before.facts, prepared.facts) if before else ()
+    """Give what differs from the last yes; nothing where there was none, or nothing differs."""
+    if before is None or before.digest == prepared.digest:
+        return ()
+    return consent.changes(before.facts, prepared.facts) or (consent.OTHER,)
 
 
 def change_rows(prepared: Prepared, before: Consent | None) -> Iterator[Row]:
@@ -65,16 +79,21 @@ def _when(before: Consent) -> str:
 
 def _changed(change: Change) -> str:
     what = " ".join((change.topic, change.name)).strip()
-    values = " → ".join(value for value in (change.before, change.now) if value)
+    values = " → ".join(_shortened(value) for value in (change.before, change.now) if value)
     note = "   (more than before)" if change.widens else ""
     return f"{change.sign} {what}: {values}{note}"
+
+
+def _shortened(value: str) -> str:
+    """Cut digests to what a person compares."""
+    return _DIGEST.sub(r"\1…", value)
 
 
 def rows(prepared: Prepared) -> Iterator[Row]:
     """Give everything that the yes is about, in the order of reading."""
     plan = prepared.form
     yield Row("agent", f"{plan.agent.name} ({plan.agent.adapter}) in bottle {plan.bottle.name}")
-    yield Row("manifest", str(prepared.source))
+    yield Row("manifest", str(prepared.subject.manifest))
     yield Row("plan", prepared.digest[:16])
     yield Row("runtime", _runtime(plan))
     yield Row("engine", f"Docker {prepared.engine.version}")
@@ -87,18 +106,16 @@ def rows(prepared: Prepared) -> Iterator[Row]:
         told = f"{names}\nplayed by a container here; nothing reaches the Internet"
         yield Row("stand-in", told)
     yield Row("secrets", _secrets(plan))
-    yield Row("env", ", ".join(s.name for s in plan.settings if not s.secret) or "none")
+    yield Row("env", "\n".join(_variables(plan)) or "none")
     yield Row("ssh", "\n".join(map(ssh_text, plan.bottle.ssh)) or "none")
     yield Row("skills", _skills(prepared))
-    yield Row("prompt", _prompt(plan.agent.prompt))
+    yield Row("prompt", in_one_line(plan.agent.prompt) or "none")
     yield Row("runs", _command(prepared))
     yield Row("limits", _limits(plan))
     yield Row("workspace", "/workspace, in memory; gone at the end")
     label = "findings"
     for finding in findings(prepared):
-        remedy = f"; {finding.remedy}" if finding.remedy else ""
-        text = f"{finding.severity}: {finding.what}{remedy}"
-        yield Row(label, text, _ALARMING[finding.severity])
+        yield Row(label, str(finding), ALARMING[finding.severity])
         label = ""
 
 
@@ -130,22 +147,12 @@ def _hosts(plan: Plan) -> Iterator[Row]:
     width = min(max((len(str(entry.pattern)) for entry in plan.listed), default=0), _WIDEST_HOST)
     for entry in plan.listed:
         graded = grade(entry.pattern, registry=entry.client)
-        where = _source(plan, entry)
         style = "" if graded.grade is Grade.READS else "yellow"
-        yield Row("", f"  {entry.pattern!s:<{width}}  {where:<22}  {graded.grade}", style)
+        yield Row("", f"  {entry.pattern!s:<{width}}  {entry.short:<22}  {graded.grade}", style)
         if graded.grade is not Grade.UNKNOWN:
             yield Row("", f"      {graded.why}", "dim")
         if read := reading(entry.pattern.host):
             yield Row("", f"      reads {read.unicode}", "dim")
-
-
-def _source(plan: Plan, entry: Listed) -> str:
-    if entry.built_in:
-        return f"built in for {plan.agent.adapter}"
-    if entry.client:
-        return f"registry of {entry.client}"
-    name = entry.source.split(".")[1]
-    return f"bottle {name}" if name == plan.bottle.name else f"extended bottle {name}"
 
 
 def _secrets(plan: Plan) -> str:
@@ -153,28 +160,28 @@ def _secrets(plan: Plan) -> str:
     return "\n".join(told) or "none"
 
 
+def _variables(plan: Plan) -> Iterator[str]:
+    """Give each plain variable with its text, unless that is long or looks like a secret."""
+    for setting in plan.settings:
+        if not setting.secret:
+            yield f"{setting.name}={plain_text(setting.name, setting.text)}"
+
+
 def _skills(prepared: Prepared) -> str:
     found = prepared.declared.referents.skills
     return "\n".join(f"{skill.name} from {skill.folder.parent}" for skill in found) or "none"
 
 
-def _prompt(prompt: str) -> str:
-    if not prompt:
-        return "none"
-    text = " ".join(prompt.split())
-    rest = f"… ({len(prompt)} characters)" if len(text) > _SHOWN else ""
-    return text[:_SHOWN] + rest
-
-
 def _command(prepared: Prepared) -> str:
-    """Give the words of the agent's program, with its prompt left out."""
-    prompt = prepared.form.agent.prompt
-    words = (word if word != prompt or not prompt else None for word in prepared.declared.command)
-    shown = " ".join("…" if word is None else shlex.quote(word) for word in words)
-    return shown.replace("\n", "\\n")  # a line of its own could pass for one of ours
+    """Give the words of the agent's program, with … where its prompt stands."""
+    agent, adapter = prepared.form.agent, prepared.declared.adapter
+    words = (*agent.args, *prepared.form.given.arguments)
+    shown = adapter.command(words, _ELIDED if agent.prompt else "")
+    text = " ".join(word if word == _ELIDED else shlex.quote(word) for word in shown)
+    return text.replace("\n", "\\n")  # a line of its own could pass for one of ours
 
 
 def _limits(plan: Plan) -> str:
     limits = plan.bottle.limits
-    cpus = f"{limits.cpus:g} processors" if limits.cpus else "all processors"
+    cpus = f"{limits.cpus:g} processor{'s' * (limits.cpus != 1)}" if limits.cpus else _ALL
     return f"{limits.memory} MiB memory, {cpus}, {limits.pids} processes, /tmp {limits.tmp} MiB"

@@ -56,7 +56,7 @@ Resolved = Mapping[str, tuple[HostPattern, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class Address:
     """One address in a client's configuration: whose, under which name, and what it is."""
 
     client: str
@@ -151,7 +151,7 @@ def _listed(told: Mapping[str, object], name: str) -> list[HostPattern]:
     urls = told.get(name)
     if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
         _strange("pip", f"told no {name}")
-    found = [Setting(client="pip", name=name, url=url.strip()) for url in urls]
+    found = [Address(client="pip", name=name, url=url.strip()) for url in urls]
     return [_host(setting) for setting in found if not _is_local(setting.url)]
 
 
@@ -165,7 +165,7 @@ def read_npm(output: str) -> tuple[HostPattern, ...]:
     told = _NPM_LINE.findall(output)
     if "registry" not in {name for name, _ in told}:
         _strange("npm", "told no registry")
-    found = [Setting(client="npm", name=name, url=_npm_text(name, text)) for name, text in told]
+    found = [Address(client="npm", name=name, url=_npm_text(name, text)) for name, text in told]
     return _in_order(_host(s) for s in found if s.url or s.name == "registry")
 
 
@@ -179,7 +179,7 @@ def _npm_text(name: str, text: str) -> str:
     return value.strip()
 
 
-def _host(setting: Setting) -> HostPattern:
+def _host(setting: Address) -> HostPattern:
     try:
         return https_host(setting.url)
     except PatternError as reason:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from bottle.core import form, secret
+from bottle.core import form
 from bottle.core.secret import Value
 from bottle.engine.port import Engine
 from bottle.errors import NotRemoved
@@ -75,7 +75,7 @@ def start(engine: Engine, front: Front, asked: Asked, token: Value | None) -> in
     with signals.caught():
         state = lock.state_folder()
         found = manifests.find(asked.manifest, asked.agent)
-        values = Secrets(token=token, variables=_take_secrets(found, asked.agent))
+        values = Secrets(token=token, variables=found.variables)
         request = request_for(found, asked, state)
         prepared = _prepared(engine, front, asked, request, values)
         agreement.obtain(front, prepared, found, state, asked.answers)
@@ -89,14 +89,6 @@ def start(engine: Engine, front: Front, asked: Asked, token: Value | None) -> in
             if prepared.declared.adapter.interactive:
                 front.forget_input()
             _name_record(front, lifetime.audit)
-
-
-def _take_secrets(found: Found, name: str) -> dict[str, Value]:
-    """Take what the agent's variables need out of our environment, before any program starts."""
-    agent = found.manifest.agents.get(name)
-    wanted = found.manifest.environment(agent).values() if agent else ()
-    names = [variable.secret for variable in wanted if variable.secret]
-    return secret.take_named(os.environ, names)
 
 
 def _build_own_image(engine: Engine, front: Front, prepared: Prepared) -> str:
@@ -177,24 +169,34 @@ class Planned:
     values: Mapping[str, Any]
 
     def lines(self) -> Iterator[str]:
-        """Give what the engine would be told, in the order of the steps."""
-        yield f"plan {self.values['digest']}"
+        """Give what it is about, and what the engine would be told."""
+        agent, bottle = self.values["agent"], self.values["bottle"]
+        yield f"plan       {self.values['digest']}"
+        yield f"agent      {agent['name']} ({agent['adapter']}) in bottle {bottle['name']}"
+        for entry in self.values["egress"]["allowlist"]:
+            yield f"egress     {entry['host']}  ({entry['source']})"
+        for name, setting in self.values["environment"].items():
+            yield f"env        {name}  ({setting['source']})"
         for network in self.values["networks"]:
             yield ""
-            yield _words("docker network create", network["arguments"])
+            yield from _command("docker network create", network["arguments"])
         for container in self.values["containers"]:
             yield ""
-            yield _words("docker create", container["arguments"])
+            yield from _command("docker create", container["arguments"])
             for network, address in list(container["networks"].items())[1:]:
-                yield f"docker network connect --ip={address} {network}"
+                words = [f"--ip={address}", network, container["name"]]
+                yield from _command("docker network connect", words)
         yield ""
-        for step in self.values["steps"]:
+        for number, step in enumerate(self.values["steps"], 1):
             after = f"   (after: {', '.join(step['needs'])})" if step["needs"] else ""
-            yield f"{step['name']}{after}"
+            yield f"step {number}     {step['name']}{after}"
 
 
-def _words(command: str, arguments: Sequence[str]) -> str:
-    return " \\\n    ".join((command, *map(shlex.quote, arguments)))
+def _command(begin: str, arguments: Sequence[str]) -> Iterator[str]:
+    """Give a command, one line for each of its words."""
+    *words, last = (begin, *(f"    {shlex.quote(argument)}" for argument in arguments))
+    yield from (f"{word} \\" for word in words)
+    yield last
 
 
 def plan(engine: Engine, asked: Asked) -> Planned:

@@ -11,11 +11,11 @@ from typing import Final
 
 from bottle.core.manifest import Ssh
 from bottle.core.place import Place
-from bottle.errors import Unavailable
+from bottle.errors import TimeLimit, Unavailable
 from bottle.provision.machine import Machine, ThisMachine
 
 _PRIVATE: Final = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----")
-_LARGEST: Final = 1024 * 1024
+_LARGEST: Final = 256 * 1024
 _OF_OTHERS: Final = 0o077
 
 
@@ -55,17 +55,19 @@ def _read(path: Path, at: Place) -> _File | None:
     """Read the beginning of a regular file; note and give None when it is none."""
     try:
         if not path.is_file():  # a device is not even opened
-            at.refuse(f"{path}, no file" if path.exists() else f"no {path}", "a file")
+            found = f"{path}, no file" if path.exists() else f"no {path}"
+            at.refuse(found, "a file", "create it, or correct the path")
             return None
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             seen = os.fstat(descriptor)
             if not stat.S_ISREG(seen.st_mode) or seen.st_size > _LARGEST:
-                at.refuse(str(path), f"a file of at most {_LARGEST} bytes")
+                at.refuse(str(path), f"a file of at most {_LARGEST} bytes", "name a smaller one")
                 return None
             return _File(seen.st_mode, file.read(256))
     except OSError as error:
-        at.refuse(f"{path}: {error.strerror}", "a file that you may read")
+        remedy = "make it readable for yourself"
+        at.refuse(f"{path}: {error.strerror}", "a file that you may read", remedy)
         return None
 
 
@@ -74,8 +76,8 @@ def _check_known(entry: Ssh, path: Path, at: Place, machine: Machine) -> None:
     words = ["ssh-keygen", "-F", entry.name, "-f", str(path)]
     try:
         found = machine.run(words, seconds=10)
-    except Unavailable:
-        at.refuse("no program ssh-keygen", "a look into the file", "install openssh-client")
+    except (Unavailable, TimeLimit) as error:
+        at.refuse(error.happened, "ssh-keygen's word on the file", "install openssh-client")
         return
     if found.code or not _has_key(found.output):
         remedy = f"ssh-keyscan -p {entry.port} {entry.host}, and compare what it gives"

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Final
 
 from bottle import agents
@@ -22,6 +21,7 @@ from bottle.errors import SecretMissing, Unavailable
 from bottle.provision import extra, gvisor, images
 from bottle.provision.extra import Extra
 from bottle.session import lock
+from bottle.session.consents import Subject
 from bottle.session.contents import Contents
 from bottle.session.declared import Declared, Request, declare
 from bottle.session.lifetime import Order
@@ -29,6 +29,7 @@ from bottle.session.standin import Standin
 from bottle.sidecars import mitmproxy
 
 _WORKSPACE: Final = "/workspace"
+_MAKE_TOKEN: Final = f"run `claude setup-token` and export what it gives as {TOKEN}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,8 @@ class Prepared:
     form: Plan
     """The plan as the yes is about it: compiled for no session in particular."""
     engine: EngineFacts
-    source: Path
+    subject: Subject
+    """What the yes is kept for."""
     making: Making
 
     @property
@@ -57,6 +59,12 @@ class Prepared:
     @property
     def facts(self) -> tuple[Fact, ...]:
         return consent.facts(self.form)
+
+    @property
+    def to_build(self) -> str:
+        """The Dockerfile that is still to be built, by its path; empty when there is none."""
+        missing = self.missing
+        return self.declared.bottle.image.dockerfile if missing and missing.dockerfile else ""
 
     @property
     def missing(self) -> Extra | None:
@@ -109,7 +117,9 @@ def _planned(
         declared=declared,
         form=making.form(),
         engine=facts.result(),
-        source=request.source,
+        subject=Subject(
+            manifest=request.source, agent=declared.agent.name, runtime=request.runtime
+        ),
         making=making,
     )
 
@@ -134,11 +144,12 @@ def _environment(declared: Declared, values: Secrets) -> Environment:
         elif not variable.optional:
             missing.append(f"{variable.secret} (for {name})")
     if missing:
-        absent = [TOKEN] if _lacks_token(declared, values.token) else []
-        raise SecretMissing(
-            f"not set in the environment: {', '.join((*absent, *missing))}",
-            "export it, or declare it as optional",
-        )
+        remedies = ["export what you have, and declare the others as optional"]
+        if _lacks_token(declared, values.token):
+            missing.insert(0, TOKEN)
+            remedies.insert(0, _MAKE_TOKEN)
+        named = ", ".join(missing)
+        raise SecretMissing(f"not set in the environment: {named}", "; ".join(remedies))
     return Environment(token=_token(declared, values.token), variables=found)
 
 
@@ -152,7 +163,7 @@ def _token(declared: Declared, token: Value | None) -> Value | None:
     if not declared.adapter.needs_token:
         return None
     if _lacks_token(declared, token):
-        raise SecretMissing(f"{TOKEN} is not set", "run `claude setup-token` and export it")
+        raise SecretMissing(f"{TOKEN} is not set", _MAKE_TOKEN)
     if token is None:
         return Value(agents.placeholder(secrets.token_hex(64)))
     if not agents.is_token(token.reveal()):

@@ -24,7 +24,7 @@ CLIENTS: Final[Mapping[str, tuple[str, ...]]] = {
 
 BY_HAND: Final = (
     *("go.mod", "Cargo.toml", "Gemfile", "composer.json", "mix.exs"),
-    *("pom.xml", "build.gradle", "build.gradle.kts"),
+    *("pom.xml", "build.gradle", "build.gradle.kts", ".npmrc", "pip.conf", "uv.toml"),
 )
 """Files whose clients are not asked for their registries."""
 
@@ -92,6 +92,8 @@ def _remotes(folder: Path, machine: Machine) -> tuple[Remote, ...]:
 
 def _require_own(git: Path, folder: Path) -> None:
     """Refuse a stranger's: in a shared place above the folder, anyone can put a `.git`."""
+    if git.is_symlink():
+        raise _Unread("its .git is a link")
     if not {git.lstat().st_uid, git.stat().st_uid} <= {os.geteuid(), folder.stat().st_uid}:
         raise _Unread("it belongs to somebody else")
 

@@ -95,6 +95,9 @@ class TestNothingIsMadeThatNobodyAgreedTo:
         (tmp_path / "Dockerfile").write_text(f"ARG BASE\nFROM ${{BASE}}\nRUN : {tmp_path}\n")
         declare(tmp_path, image={"dockerfile": "Dockerfile"})
         before = engine.tagged(extra.LABEL)
+        refused = place.invoke("start", "--yes")
+        assert (refused.returncode, begun(place, refused)) == (64, False)
+        assert "--accept-new --accept-dockerfile" in refused.stderr
         refused = place.invoke("start", "--yes", "--accept-new")
         assert (refused.returncode, begun(place, refused)) == (64, False)
         assert "--accept-dockerfile" in refused.stderr

@@ -136,6 +136,7 @@ TAKEN: Final = Hand(
         "HostConfig.SecurityOpt": without("--security-opt"),
         "HostConfig.Ulimits": without("--ulimit"),
         "Config.Healthcheck": without("--no-healthcheck"),
+        "Config.WorkingDir": instead("--workdir=.*", "--workdir=/tmp"),
     },
 )
 ON_SIDECAR: Final = Hand(

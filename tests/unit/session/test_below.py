@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bottle.session import below
-from bottle.session.below import Unfit
+from bottle.session.below import Unreadable
 
 LONGEST = 100
 TEXT = b"text\x00\xff\n"
@@ -32,10 +32,10 @@ def descriptors() -> set[str]:
     return {path.name for path in Path("/proc/self/fd").iterdir()}
 
 
-def refused(folder: Path, relative: str) -> Unfit:
+def refused(folder: Path, relative: str) -> Unreadable:
     """Read what cannot be read, and see that no descriptor stays open."""
     before = descriptors()
-    with pytest.raises(Unfit) as caught:
+    with pytest.raises(Unreadable) as caught:
         below.read(folder, relative, LONGEST)
     assert descriptors() == before
     return caught.value

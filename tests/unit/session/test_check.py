@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 
 from bottle.core.allowlist import HostPattern
+from bottle.core.grade import grade
 from bottle.errors import ManifestError, Problem, Unavailable, UsageError
-from bottle.session import check, manifests, registries
+from bottle.session import check, findings, manifests, registries, ssh
 from bottle.session.check import Checked
 from bottle.session.findings import Severity
 from bottle.session.manifests import Found
@@ -61,10 +63,10 @@ def problems(seen: Found, *agents: str) -> list[Problem]:
 
 class TestValid:
     def test_all_agents_by_name(self, folder: Path) -> None:
-        assert [one.agent.name for one in checked(found(folder))] == ["one", "two"]
+        assert [one.declared.agent.name for one in checked(found(folder))] == ["one", "two"]
 
     def test_one_alone(self, folder: Path) -> None:
-        assert [one.agent.name for one in checked(found(folder), "two")] == ["two"]
+        assert [one.declared.agent.name for one in checked(found(folder), "two")] == ["two"]
 
     def test_one_that_is_not_there(self, folder: Path) -> None:
         with pytest.raises(UsageError) as caught:
@@ -92,6 +94,23 @@ class TestValid:
         (one,) = checked(found(folder, {"web": {"env": env}}, {"a": {"bottle": "web"}}))
         assert [f.severity for f in one.findings] == [Severity.WARNING] + [Severity.NOTE] * told
 
+    def test_secrets_are_taken_before_a_client_is_asked(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[bool] = []
+
+        def resolve(names: Iterable[str]) -> dict[str, tuple[HostPattern, ...]]:
+            seen.append("CB_TEST_ONE" in os.environ)
+            return dict.fromkeys(names, (MIRROR,))
+
+        monkeypatch.setenv("CB_TEST_ONE", "x")
+        monkeypatch.setattr(registries, "resolve", resolve)
+        env = {"MINE": {"from": "CB_TEST_ONE"}}
+        web = {"env": env, "egress": {"allowlist": [{"registries": ["pip"]}]}}
+        (one,) = checked(found(folder, {"web": web}, {"a": {"bottle": "web"}}))
+        assert seen == [False]
+        assert not [f for f in one.findings if "not set" in f.what]
+
     def test_skills_of_the_person_are_in_their_home(self, folder: Path) -> None:
         (folder / "skills").rename(folder / "gone")
         add_skill(folder.parent / ".claude" / "skills", "first")
@@ -116,7 +135,7 @@ class TestProblems:
     def test_of_one_agent_only_its_own(self, folder: Path) -> None:
         (folder / "prompt.md").unlink()
         assert [p.path for p in problems(found(folder), "two")] == ["agents.two.prompt.file"]
-        assert [one.agent.name for one in checked(found(folder), "one")] == ["one"]
+        assert [one.declared.agent.name for one in checked(found(folder), "one")] == ["one"]
 
     def test_what_bottles_share_is_told_once(self, folder: Path) -> None:
         entry = {"host": "git.example.com", "key": "key", "known_hosts": "known"}
@@ -164,8 +183,44 @@ class TestFindings:
         assert [(str(e.pattern), e.client) for e in one.listed] == [(str(MIRROR), "pip")]
         (finding,) = one.findings
         assert finding.severity is Severity.ERROR
-        assert finding.what == "bottles.web.egress.allowlist[0]: npm is missing here"
+        assert finding.what == "registries: npm is missing here"
         assert finding.remedy == "install npm"
+
+    def test_each_client_is_asked_once_and_its_trouble_is_told_to_each_who_names_it(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[str] = []
+
+        def resolve(names: Iterable[str]) -> dict[str, tuple[HostPattern, ...]]:
+            (name,) = names
+            asked.append(name)
+            if name == "npm":
+                raise Unavailable("npm is missing here", "install npm")
+            return {name: (MIRROR,)}
+
+        monkeypatch.setattr(registries, "resolve", resolve)
+        both: Mapping[str, Any] = {"egress": {"allowlist": [{"registries": ["npm", "pip"]}]}}
+        pip: Mapping[str, Any] = {"egress": {"allowlist": [{"registries": ["pip"]}]}}
+        bottles = {"both": both, "pip": pip}
+        agents = {
+            name: {"bottle": bottle, "adapter": "shell"}
+            for name, bottle in (("a", "both"), ("b", "pip"), ("c", "both"))
+        }
+        one, two, three = checked(found(folder, bottles, agents))
+        assert sorted(asked) == ["npm", "pip"]
+        assert [len(c.findings) for c in (one, two, three)] == [1, 0, 1]
+        assert one.listed == three.listed
+
+    def test_those_of_a_preflight_are_told_before_it(self, folder: Path) -> None:
+        (folder / "Dockerfile").write_text("FROM ${BASE}\n")
+        web = {"image": {"dockerfile": "Dockerfile"}, "env": {"SOME_KEY": "text of a secret"}}
+        agents = {"a": {"bottle": "web", "adapter": "shell", "prompt": "be brief"}}
+        (one,) = checked(found(folder, {"web": web}, agents))
+        assert {(f.severity, f.what.split(":")[0]) for f in one.findings} == {
+            (Severity.WARNING, "SOME_KEY"),
+            (Severity.WARNING, "Dockerfile"),
+            (Severity.NOTE, "the prompt is not used"),
+        }
 
 
 class TestReports:
@@ -181,15 +236,102 @@ class TestReports:
             "bottle": "web",
             "adapter": "shell",
             "runtime": "runsc",
+            "startable": True,
             "allowlist": [
-                {"host": "example.com", "source": "bottles.base.egress.allowlist[0]"},
-                {"host": "*.example.org", "source": "bottles.web.egress.allowlist[0]"},
+                {
+                    "host": "example.com",
+                    "source": "bottles.base.egress.allowlist[0]",
+                    "grade": "unknown",
+                },
+                {
+                    "host": "*.example.org",
+                    "source": "bottles.web.egress.allowlist[0]",
+                    "grade": "unknown",
+                },
             ],
-            "origins": one["origins"],
+            "settings": [
+                {"name": "runtime", "value": "runsc", "source": "bottles.web.runtime"},
+                {
+                    "name": "limits.memory",
+                    "value": "2048 MiB",
+                    "source": "bottles.base.limits.memory",
+                },
+                {
+                    "name": "skill",
+                    "value": f"first from {folder / 'skills'}",
+                    "source": "agents.one.skills",
+                },
+            ],
             "findings": [],
         }
-        assert one["origins"]["limits.memory"] == "bottles.base.limits.memory"
-        assert one["origins"]["runtime"] == "bottles.web.runtime"
+
+    def test_one_that_cannot_be_started_is_told_to_be_none(self, folder: Path) -> None:
+        bottles = {"web": {}, "later": {"egress": {"proxy": "pipelock"}}}
+        agents = {name: {"bottle": name, "adapter": "shell"} for name in bottles}
+        seen = found(folder, bottles, agents)
+        both = checked(seen)
+        values = check.as_values(seen, both)["agents"]
+        assert {name: values[name]["startable"] for name in values} == {
+            "later": False,
+            "web": True,
+        }
+        texts = [text for text, _ in check.lines(seen, both)]
+        assert "later: shell in later, runc, and cannot be started yet" in texts
+        assert "web: shell in web, runc" in texts
+
+    def test_hosts_with_their_grades(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A registry's host can be published to, however it came to be listed."""
+        monkeypatch.setattr(registries, "resolve", lambda names: dict.fromkeys(names, (MIRROR,)))
+        listed = ["github.com", "example.com", "*.example.com", {"registries": ["pip"]}]
+        web = {"egress": {"allowlist": listed}}
+        seen = found(folder, {"web": web}, {"a": {"bottle": "web", "adapter": "shell"}})
+        done = checked(seen)
+        grades = {
+            e["host"]: e["grade"] for e in check.as_values(seen, done)["agents"]["a"]["allowlist"]
+        }
+        assert grades == {
+            "example.com": "unknown",
+            "*.example.com": str(grade(MIRROR, registry="pip").grade),
+            "github.com": str(grade(HostPattern.parse("github.com")).grade),
+            "packages.example.com": str(grade(MIRROR, registry="pip").grade),
+        }
+        assert len(set(grades.values())) > 1
+        texts = [text.split()[:2] for text, _ in check.lines(seen, done)]
+        assert all([host, grades[host]] in texts for host in grades)
+
+    def test_settings_with_what_they_are_and_where_each_was_said(self, folder: Path) -> None:
+        base = {
+            "limits": {"cpus": 1.5, "pids": 2048, "tmp": "64m"},
+            "image": {"packages": ["jq"]},
+            "env": {"SHARED": "of the bottle", "MINE": {"from": "CB_TEST_ONE"}},
+        }
+        web = {"extends": "base", "image": {"packages": ["make"]}, "env": {"SOME_KEY": "x" * 20}}
+        own = {"SHARED": "of the agent", "LONG": "y" * 61}
+        agents = {"a": {"bottle": "web", "adapter": "shell", "env": own}}
+        (one,) = checked(found(folder, {"base": base, "web": web}, agents))
+        assert set(one.settings) == {
+            ("limits.cpus", "1.5", "bottles.base.limits.cpus"),
+            ("limits.pids", "2048", "bottles.base.limits.pids"),
+            ("limits.tmp", "64 MiB", "bottles.base.limits.tmp"),
+            (
+                "image.packages",
+                "jq make",
+                "bottles.base.image.packages[0], bottles.web.image.packages[0]",
+            ),
+            ("env.MINE", "from CB_TEST_ONE", "bottles.base.env.MINE"),
+            ("env.SHARED", "of the agent", "agents.a.env.SHARED"),
+            ("env.SOME_KEY", "(20 characters)", "bottles.web.env.SOME_KEY"),
+            ("env.LONG", "y" * 60 + "… (61 characters)", "agents.a.env.LONG"),
+        }
+
+    def test_hosts_of_ssh_are_settings_too(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ssh, "check", lambda *_: None)  # its files are of no interest here
+        entry = {"host": "git.example.com", "key": "key", "known_hosts": "known"}
+        (one,) = checked(found(folder, {"web": {"ssh": [entry]}}, {"a": {"bottle": "web"}}))
+        text = "git@git.example.com with key, known by known: everything there"
+        assert one.settings == (("ssh", text, "bottles.web.ssh[0]"),)
 
     def test_findings_as_json(self, folder: Path) -> None:
         bottles = {"web": {"egress": {"allowlist": ["example.com:80"]}}}
@@ -205,9 +347,9 @@ class TestReports:
         assert texts[0] == f"{seen.path} is valid: 2 bottles, 1 agent"
         assert "one: shell in web, runsc" in texts
         told = [text.split() for text in texts[3:]]
-        assert ["example.com", "bottles.base.egress.allowlist[0]"] in told
-        assert ["limits.memory", "bottles.base.limits.memory"] in told
-        assert ["runtime", "bottles.web.runtime"] in told
+        assert ["example.com", "unknown", "bottles.base.egress.allowlist[0]"] in told
+        assert "  limits.memory = 2048 MiB  (bottles.base.limits.memory)" in texts
+        assert "  runtime = runsc  (bottles.web.runtime)" in texts
 
     def test_findings_as_text_with_what_to_do(self, folder: Path) -> None:
         bottles = {"web": {"egress": {"proxy": "pipelock"}}}
@@ -215,7 +357,8 @@ class TestReports:
         *_, (text, style) = check.lines(seen, checked(seen))
         assert text.startswith("  error: bottles.web.egress.proxy: ")
         assert "; take it out" in text
-        assert style
+        assert style == findings.ALARMING[Severity.ERROR]
+        assert "red" in style
 
     def test_without_a_remedy_nothing_dangles(self, folder: Path) -> None:
         bottles = {"web": {"egress": {"allowlist": ["example.com:80"]}}}

@@ -19,6 +19,7 @@ from tests.support.fake_engine import FACTS
 from tests.support.starts import request
 
 ERROR = Finding(severity=Severity.ERROR, what="an error", remedy="correct it")
+OTHER = Finding(severity=Severity.ERROR, what="another error", remedy="leave it out")
 WARNING = Finding(severity=Severity.WARNING, what="a warning")
 NOTE = Finding(severity=Severity.NOTE, what="a note")
 
@@ -95,20 +96,95 @@ class TestEnvironment:
         assert {finding.severity for finding in found} <= {Severity.NOTE}
 
 
-def test_a_dockerfile_has_no_walls(tmp_path: Path) -> None:
-    (tmp_path / "project").mkdir()
-    (tmp_path / "project" / "Dockerfile").write_text("FROM ${BASE}\n")
-    (finding,) = declaration(tmp_path, image={"dockerfile": "Dockerfile"})
+def test_a_dockerfile_that_is_to_be_built_has_no_walls() -> None:
+    (finding,) = findings.of_build("image/Dockerfile")
     assert finding.severity is Severity.WARNING
-    assert "no walls" in finding.what
-    assert declaration(tmp_path, image={"packages": ["make"]}) == []
+    assert finding.what == "image/Dockerfile: what its RUN does has no walls"
+    assert finding.remedy
+    assert list(findings.of_build("")) == []
+
+
+class TestPlainTexts:
+    """What looks like a secret should not stand in a manifest."""
+
+    @pytest.mark.parametrize(
+        ("name", "text", "told"),
+        [
+            ("API_KEY", "x" * 8, True),
+            ("api_token", "correct horse", True),
+            ("PLAIN", "ghp_" + "x" * 8, True),
+            ("PLAIN", "-----BEGIN " + "X", True),
+            ("API_KEY", "x" * 7, False),
+            ("API_KEY", "", False),
+            ("KEYBOARD", "de-latin1", False),
+            ("PLAIN", "text of no interest", False),
+        ],
+    )
+    @pytest.mark.parametrize("of", ["bottle", "agent"])
+    def test_one_that_looks_like_a_secret_is_warned_of(
+        self, tmp_path: Path, of: str, name: str, text: str, told: bool
+    ) -> None:
+        env = {name: text}
+        asked: dict[str, Any] = {"env": env} if of == "bottle" else {"of_agent": {"env": env}}
+        found = declaration(tmp_path, adapter="shell", **asked)
+        assert [f.severity for f in found] == [Severity.WARNING] * told
+        assert all(f.what.startswith(f"{name}: it looks like a secret") for f in found)
+        assert all(f.remedy == f'write {name}: {{from: "{name}"}}, and export it' for f in found)
+        assert text == "" or text not in repr(found)
+
+    def test_one_that_comes_from_the_environment_is_not(self, tmp_path: Path) -> None:
+        env = {"API_KEY": {"from": "API_KEY"}}
+        found = declaration(tmp_path, adapter="shell", env=env)
+        assert [f.what.startswith("API_KEY: the agent can read") for f in found] == [True]
+
+
+class TestPrompt:
+    @pytest.mark.parametrize(
+        ("adapter", "prompt", "told"),
+        [("shell", "be brief", True), ("shell", "", False), ("claude", "be brief", False)],
+    )
+    def test_one_that_no_model_reads_is_a_note(
+        self, tmp_path: Path, adapter: str, prompt: str, told: bool
+    ) -> None:
+        found = declaration(tmp_path, adapter=adapter, of_agent={"prompt": prompt})
+        assert [f.severity for f in found] == [Severity.NOTE] * told
+        assert all(f.what == "the prompt is not used: shell asks no model" for f in found)
+
+    def test_one_of_a_file_too(self, tmp_path: Path) -> None:
+        (tmp_path / "project").mkdir()
+        (tmp_path / "project" / "prompt.md").write_text("be brief")
+        (finding,) = declaration(
+            tmp_path, adapter="shell", of_agent={"prompt": {"file": "prompt.md"}}
+        )
+        assert finding.severity is Severity.NOTE
+
+
+class TestProcesses:
+    @pytest.mark.parametrize(
+        ("runtime", "override", "pids", "fits"),
+        [
+            ("runc", "", 128, True),
+            ("runc", "runsc", 1023, False),
+            ("runc", "runsc", 1024, True),
+            ("runsc", "", 1024, True),
+            ("runsc", "runc", 2048, True),
+        ],
+    )
+    def test_gvisor_asked_for_at_a_start_needs_its_own_too(
+        self, tmp_path: Path, runtime: str, override: str, pids: int, fits: bool
+    ) -> None:
+        """What the manifest itself says of both is judged as it is read."""
+        asked = {"runtime": runtime, "override": override, "limits": {"pids": pids}}
+        found = errors(declaration(tmp_path, adapter="shell", **asked))
+        told = f"limits.pids is {pids}: gVisor's own threads count too"
+        assert found == ([] if fits else [told])
 
 
 class TestHosts:
     @staticmethod
     def of(*texts: str) -> list[Finding]:
         patterns = map(HostPattern.parse, texts)
-        return list(findings.of_hosts(Listed(pattern=p, source="s") for p in patterns))
+        return list(findings.of_hosts(Listed(pattern=p, source="s", short="s") for p in patterns))
 
     def test_plain_ones_are_no_finding(self) -> None:
         assert self.of("example.com", "*.example.com:8443", "例え.example") == []
@@ -156,7 +232,9 @@ class TestHost:
 class TestSshText:
     def test_everything_there(self) -> None:
         entry = Ssh(host="git.example.com", key="~/key", known_hosts="known")
-        assert findings.ssh_text(entry) == "git@git.example.com with ~/key: everything there"
+        assert findings.ssh_text(entry) == (
+            "git@git.example.com with ~/key, known by known: everything there"
+        )
 
     def test_what_is_named(self) -> None:
         entry = Ssh(
@@ -168,23 +246,41 @@ class TestSshText:
             repositories=("a/b", "c/d"),
             access="read",
         )
-        assert findings.ssh_text(entry) == "me@[git.example.com]:2222 with ~/key: read a/b c/d"
+        assert findings.ssh_text(entry) == (
+            "me@[git.example.com]:2222 with ~/key, known by known: read a/b c/d"
+        )
 
 
 class TestStop:
     @pytest.mark.parametrize(
-        ("found", "count"),
-        [((ERROR,), "an error"), ((NOTE, ERROR, WARNING, ERROR), "2 errors")],
+        ("found", "told"),
+        [((ERROR,), "an error"), ((NOTE, ERROR, WARNING, OTHER), "an error; another error")],
     )
-    def test_an_error_stops(self, found: tuple[Finding, ...], count: str) -> None:
-        with pytest.raises(NotStartable, match=count) as caught:
+    def test_an_error_stops_and_is_named(self, found: tuple[Finding, ...], told: str) -> None:
+        with pytest.raises(NotStartable) as caught:
             findings.stop_at_errors(found)
         assert caught.value.code == 69
-        assert "nothing was made" in caught.value.remedy
+        assert caught.value.happened == f"this cannot be started: {told}"
+        assert caught.value.remedy == ERROR.remedy
+        assert set(findings.errors(found)) == {ERROR, OTHER} & set(found)
 
     @pytest.mark.parametrize("found", [(), (WARNING,), (NOTE, WARNING)])
     def test_nothing_else_does(self, found: tuple[Finding, ...]) -> None:
         findings.stop_at_errors(found)
+        assert findings.errors(found) == ()
+
+
+class TestText:
+    @pytest.mark.parametrize(
+        ("finding", "text"),
+        [(ERROR, "error: an error; correct it"), (WARNING, "warning: a warning")],
+    )
+    def test_it_says_how_much_it_matters_and_what_to_do(self, finding: Finding, text: str) -> None:
+        assert str(finding) == text
+
+    def test_each_kind_is_shown_in_a_way_of_its_own(self) -> None:
+        assert len({findings.ALARMING[severity] for severity in Severity}) == len(Severity)
+        assert "red" in findings.ALARMING[Severity.ERROR]
 
 
 def test_the_worst_stands_first() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from bottle.core import document
 from bottle.errors import ManifestError, ManifestMissing, UsageError
-from bottle.session import manifests
+from bottle.session import manifests, ssh
 
 TEXT = '{bottles: {default: {}}, agents: {%s: {bottle: "default"}}}'
 
@@ -89,11 +89,6 @@ class TestStumbledOn:
         Path(manifests.FILE).write_text(TEXT % "default")
         assert not manifests.find(named, "default").stumbled_on
 
-    def test_the_demo_that_comes_with_the_program_is_known_as_such(self) -> None:
-        assert manifests.find("", "demo").shipped
-        named = str(manifests.SHIPPED / "demo.json")
-        assert not manifests.find(named, "demo").shipped
-
     def test_the_persons_own_is_not(self, mine: Path) -> None:
         mine.write_text(TEXT % "default")
         assert not manifests.find("", "default").stumbled_on
@@ -166,6 +161,65 @@ def test_a_huge_file_is_not_read_to_its_end() -> None:
     with pytest.raises(ManifestError):
         manifests.find("", "default")
     assert document.LARGEST < 1 << 20
+
+
+class TestSecrets:
+    """What a manifest names as a secret leaves our environment before any program runs."""
+
+    VALUE = "of a secret"
+    BOTTLES: Mapping[str, Any] = {
+        "web": {"env": {"A": {"from": "CB_TEST_ONE"}, "B": {"from": "CB_TEST_UNSET"}, "C": "text"}},
+        "other": {"env": {"A": {"from": "CB_TEST_TWO", "optional": True}}},
+    }
+    AGENTS: Mapping[str, Any] = {
+        "a": {"bottle": "web", "env": {"D": {"from": "CB_TEST_THREE"}}},
+        "b": {"bottle": "web"},
+    }
+    NAMES = ("CB_TEST_ONE", "CB_TEST_TWO", "CB_TEST_THREE")
+    """One of a bottle's, one of a bottle's that no agent uses, one of an agent's."""
+
+    @pytest.fixture(autouse=True)
+    def environment(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        for name in (*self.NAMES, "CB_TEST_OTHER", "C"):
+            monkeypatch.setenv(name, self.VALUE)
+        monkeypatch.delenv("CB_TEST_UNSET", raising=False)
+
+    def write(self, **more: Any) -> None:
+        declared = {"bottles": {**self.BOTTLES, **more}, "agents": self.AGENTS}
+        Path(manifests.FILE).write_text(json.dumps(declared))
+
+    @staticmethod
+    def left() -> set[str]:
+        """Name the variables that are still there."""
+        return {name for name in os.environ if name.startswith("CB_TEST_") or name == "C"}
+
+    @pytest.mark.parametrize("agent", ["", "a", "b", "nobody"])
+    def test_whoever_of_it_is_started_all_are_taken(self, agent: str) -> None:
+        self.write()
+        found = manifests.find("", agent)
+        assert {n: v.reveal() for n, v in found.variables.items()} == dict.fromkeys(
+            self.NAMES, self.VALUE
+        )
+        assert self.left() == {"CB_TEST_OTHER", "C"}
+        assert self.VALUE not in repr(found)
+
+    def test_of_one_with_mistakes_too_and_before_the_first_program(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[set[str]] = []
+        monkeypatch.setattr(ssh, "check", lambda *_: seen.append(self.left()))
+        entry = {"host": "git.example.com", "key": "key", "known_hosts": "known"}
+        self.write(more={"ssh": [entry], "egres": {}, "env": {"A": {"from": "CB_TEST_OTHER"}}})
+        with pytest.raises(ManifestError):
+            manifests.find("", "a")
+        assert seen == [{"C"}]
+
+    def test_of_one_that_cannot_be_read_none_are(self) -> None:
+        Path(manifests.FILE).write_text('{bottles: {web: {env: {A: {from: "CB_TEST_ONE"}}}')
+        with pytest.raises(ManifestError):
+            manifests.find("", "a")
+        assert self.left() == {*self.NAMES, "CB_TEST_OTHER", "C"}
 
 
 class TestFilesOfABrokenOne:

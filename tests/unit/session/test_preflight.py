@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bottle.core import consent
 from bottle.core.allowlist import HostPattern
 from bottle.core.consent import Fact
 from bottle.core.grade import Grade, grade
@@ -113,16 +114,18 @@ class TestRows:
         assert shown(prepared(tmp_path))["limits"] == (
             "4096 MiB memory, all processors, 1024 processes, /tmp 512 MiB"
         )
-        limits = {"memory": "1g", "cpus": 1.5, "pids": 128, "tmp": "16m"}
+        limits = {"memory": "1g", "cpus": 1.5, "pids": 128, "tmp": "64m"}
         assert shown(prepared(tmp_path, limits=limits))["limits"] == (
-            "1024 MiB memory, 1.5 processors, 128 processes, /tmp 16 MiB"
+            "1024 MiB memory, 1.5 processors, 128 processes, /tmp 64 MiB"
         )
 
     def test_ssh_by_what_it_opens(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(ssh, "check", lambda *_: None)
         entry = {"host": "git.example.com", "key": "~/key", "known_hosts": "known", "port": 2222}
         rows = shown(prepared(tmp_path, ssh=[entry]))
-        assert rows["ssh"] == "git@[git.example.com]:2222 with ~/key: everything there"
+        assert rows["ssh"] == (
+            "git@[git.example.com]:2222 with ~/key, known by known: everything there"
+        )
 
 
 class TestImages:
@@ -213,9 +216,9 @@ class TestEgress:
 
 
 class TestSecrets:
-    def test_secrets_and_variables_are_names(self, tmp_path: Path) -> None:
+    def test_of_secrets_and_what_looks_like_one_no_text_is_shown(self, tmp_path: Path) -> None:
         value, private = token(), token().reveal()
-        env = {"B": private, "A": private, "MINE": {"from": "HOST_NAME"}}
+        env = {"B": private, "A_KEY": "x" * 20, "MINE": {"from": "HOST_NAME"}}
         made = prepared(tmp_path, value, {"HOST_NAME": Value(private)}, env=env)
         rows = shown(made)
         assert rows["secrets"].splitlines()[::2] == [
@@ -223,11 +226,31 @@ class TestSecrets:
             "MINE (HOST_NAME of the environment)",
         ]
         assert "the agent can read it" in rows["secrets"].splitlines()[3]
-        assert rows["env"] == "A, B"
+        assert rows["env"].splitlines() == [
+            "A_KEY=(20 characters)",
+            f"B=({len(private)} characters)",
+        ]
         changes = preflight.change_rows(made, yes(prepared(tmp_path)))
         text = "\n".join([*rows.values(), *(row.text for row in changes)])
         assert value.reveal() not in text
         assert private not in text
+        assert "x" * 20 not in text
+
+    @pytest.mark.parametrize(
+        ("text", "shown_as"),
+        [
+            ("", "PLAIN="),
+            ("vi -e", "PLAIN=vi -e"),
+            ("a\nsecrets  none", "PLAIN=a secrets none"),
+            ("x" * 60, "PLAIN=" + "x" * 60),
+            ("x" * 61, "PLAIN=" + "x" * 60 + "… (61 characters)"),
+        ],
+    )
+    def test_a_plain_variable_has_its_text_in_one_line(
+        self, tmp_path: Path, text: str, shown_as: str
+    ) -> None:
+        made = prepared(tmp_path, adapter="shell", env={"PLAIN": text, "TZ": "UTC"})
+        assert shown(made)["env"].splitlines() == [shown_as, "TZ=UTC"]
 
 
 class TestProgram:
@@ -257,6 +280,16 @@ class TestProgram:
             of_agent={"args": ["--norc", "-x"]},
         )
         assert shown(made)["runs"] == "bash --norc -x -c 'echo a; echo' ''"
+
+    def test_a_word_that_is_the_prompts_text_is_shown(self, tmp_path: Path) -> None:
+        asked = {"prompt": "--resume", "args": ["--resume", "--resume=…"]}
+        made = prepared(tmp_path, of_agent=asked)
+        shown_words = shown(made)["runs"].split()
+        assert shown_words.count("--resume") == 1
+        assert shown_words.count("…") == 1
+        assert "'--resume=…'" in shown_words
+        without = prepared(tmp_path, of_agent={"args": ["--resume"]})
+        assert "…" not in shown(without)["runs"]
 
     def test_no_word_makes_a_line_of_its_own(self, tmp_path: Path) -> None:
         made = prepared(tmp_path, adapter="shell", of_agent={"args": ["a\nsecrets  none"]})
@@ -317,8 +350,40 @@ class TestChanges:
     def test_a_plan_that_differs_in_no_fact_is_not_unchanged(self, tmp_path: Path) -> None:
         made = prepared(tmp_path)
         before = dataclasses.replace(yes(made), digest="0" * 64)
-        (row,) = self.rows(made, before)
-        assert row.label == "changed"
+        assert preflight.changes(made, before) == (consent.OTHER,)
+        row, last = self.rows(made, before)
+        assert (row.label, row.style) == ("changed", "yellow")
+        assert row.text == "~ plan: another → this   (more than before)"
+        assert last.text.startswith("since your yes of 2026")
+
+    def test_digests_are_compared_whole_and_shown_by_their_beginnings(self, tmp_path: Path) -> None:
+        skill = add_skill(tmp_path / "skills")
+        before = prepared(tmp_path, of_agent={"skills": ["one"]})
+        (skill / "SKILL.md").write_text("# Another\n")
+        made = prepared(tmp_path, of_agent={"skills": ["one"]})
+        old, new = before.declared.given.skills["one"], made.declared.given.skills["one"]
+        (change,) = preflight.changes(made, yes(before))
+        assert (change.before, change.now) == (f"sha256 {old}", f"sha256 {new}")
+        row, _ = self.rows(made, yes(before))
+        told = f"sha256 {old[:12]}… → sha256 {new[:12]}…"
+        assert row.text == f"~ skill one: {told}   (more than before)"
+
+    def test_digests_that_begin_alike_differ(self, tmp_path: Path) -> None:
+        made = prepared(tmp_path)
+        (walls,) = (fact for fact in made.facts if fact.topic == "walls")
+        other = dataclasses.replace(
+            walls, value=walls.value[:-1] + ("0", "1")[walls.value[-1] == "0"]
+        )
+        facts = tuple(other if fact == walls else fact for fact in made.facts)
+        before = Consent(digest="0" * 64, facts=facts, when=WHEN)
+        (change,) = preflight.changes(made, before)
+        assert (change.topic, change.widens) == ("walls", True)
+
+    def test_a_plain_variables_text_is_told(self, tmp_path: Path) -> None:
+        before = prepared(tmp_path, adapter="shell", env={"TZ": "UTC"})
+        made = prepared(tmp_path, adapter="shell", env={"TZ": "CET\nand more"})
+        row, _ = self.rows(made, yes(before))
+        assert (row.text, row.style) == ("~ variable TZ: 'UTC' → 'CET\\nand more'", "")
 
     @pytest.mark.parametrize("value", ["", " ", "x", "nan MiB", "MiB 1"])
     def test_an_odd_amount_of_a_record_widens(self, tmp_path: Path, value: str) -> None:
@@ -359,6 +424,17 @@ class TestFindings:
             (Severity.WARNING, "example.com"),
         ]
         assert [row.style for row in preflight.rows(made)][-3] == "bold red"
+
+    def test_a_dockerfile_is_warned_of_until_it_is_built(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "project").mkdir()
+        (tmp_path / "project" / "Dockerfile").write_text("FROM ${BASE}\n")
+        image = {"dockerfile": "Dockerfile"}
+        (finding,) = preflight.findings(prepared(tmp_path, image=image))
+        assert finding.what.startswith("Dockerfile: what its RUN does has no walls")
+        monkeypatch.setattr(extra, "present", lambda *_: "sha256:" + "e" * 64)
+        assert preflight.findings(prepared(tmp_path, image=image)) == ()
 
     def test_where_there_is_nothing_to_say_nothing_is_said(self, tmp_path: Path) -> None:
         assert preflight.findings(prepared(tmp_path)) == ()

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from bottle.core.manifest import Manifest, parse
+from bottle.core.place import Place
 from bottle.core.shape import LONGEST
 from bottle.errors import ManifestError
-from bottle.session import referents
+from bottle.session import below, referents, ssh
 from bottle.session.referents import Referents, Whereabouts
 from tests.support.starts import add_skill
 
@@ -50,6 +51,8 @@ def refused(where: Whereabouts, agent: Mapping[str, Any], **bottle: Any) -> list
     with pytest.raises(ManifestError, match=r"^some\.json: \d problem") as caught:
         read(where, agent, **bottle)
     assert caught.value.code == 65
+    remedies = [problem.remedy for problem in caught.value.problems]
+    assert not [r for r in remedies if r.startswith("write ")], "a file is not written"
     return [(problem.path, problem.found) for problem in caught.value.problems]
 
 
@@ -167,6 +170,113 @@ class TestDockerfile:
 
     def test_its_text_is_in_no_repr(self, where: Whereabouts) -> None:
         assert "FROM" not in repr(read(where, {}, image={"dockerfile": DOCKERFILE}))
+
+
+class TestOnce:
+    """What bottles and agents share is looked at once, however many they are."""
+
+    ENTRIES = tuple(
+        {"host": f"git{number}.example.com", "key": "key", "known_hosts": "known"}
+        for number in range(70)
+    )
+
+    @pytest.fixture
+    def checked(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """Give the hosts that are looked at."""
+        seen: list[str] = []
+        monkeypatch.setattr(ssh, "check", lambda entry, *_: seen.append(entry.host))
+        return seen
+
+    @staticmethod
+    def declared(of_base: Mapping[str, Any], **own: Mapping[str, Any]) -> Manifest:
+        """Declare bottles that extend `base`, with two agents each."""
+        extending = {name: {"extends": "base", **bottle} for name, bottle in own.items()}
+        agents = {f"{name}{number}": {"bottle": name} for name in own for number in range(2)}
+        declared = {"bottles": {"base": of_base, **extending}, "agents": agents}
+        return parse(json.dumps(declared).encode())
+
+    def test_each_host_of_ssh(self, where: Whereabouts, checked: list[str]) -> None:
+        base, own = self.ENTRIES[0], self.ENTRIES[1]
+        manifest, at = self.declared({"ssh": [base]}, a={"ssh": [own]}, b={}), Place()
+        for agent in manifest.agents.values():
+            referents.look(manifest, agent, where, at)
+        referents.look_at_all(manifest, where, at)
+        assert sorted(checked) == ["git0.example.com", "git1.example.com"]
+        assert at.problems == []
+
+    def test_the_same_host_of_two_bottles_is_looked_at_for_each(
+        self, where: Whereabouts, checked: list[str]
+    ) -> None:
+        """Each names files of its own."""
+        entry = self.ENTRIES[0]
+        manifest = self.declared({}, a={"ssh": [entry]}, b={"ssh": [entry]})
+        referents.look_at_all(manifest, where, Place())
+        assert checked == ["git0.example.com"] * 2
+
+    @pytest.mark.parametrize(("count", "told"), [(64, 0), (65, 1), (70, 6)])
+    def test_hosts_of_ssh_are_counted_over_all_bottles(
+        self, where: Whereabouts, checked: list[str], count: int, told: int
+    ) -> None:
+        first, second = self.ENTRIES[:30], self.ENTRIES[30:count]
+        image = {"image": {"dockerfile": DOCKERFILE}}
+        manifest = self.declared(image, a={"ssh": first}, b={"ssh": second}, c={})
+        at = Place()
+        referents.look_at_all(manifest, where, at)
+        assert len(checked) == min(count, 64)
+        assert [p.wanted for p in at.problems] == ["at most 64 in all"] * told
+        assert all(p.path.startswith("bottles.b.ssh[") and p.remedy for p in at.problems)
+
+    def test_each_dockerfile(self, where: Whereabouts, monkeypatch: pytest.MonkeyPatch) -> None:
+        (where.folder / "Own").write_text(TEXT + "RUN true\n")
+        manifest = self.declared(
+            {"image": {"dockerfile": DOCKERFILE}}, a={}, b={"image": {"dockerfile": "Own"}}, c={}
+        )
+        read, seen = below.read, list[str]()
+
+        def noting(folder: Path, relative: str, longest: int) -> bytes:
+            seen.append(relative)
+            return read(folder, relative, longest)
+
+        monkeypatch.setattr(below, "read", noting)
+        at = Place()
+        found = {
+            name: referents.look(manifest, agent, where, at).dockerfile
+            for name, agent in manifest.agents.items()
+        }
+        referents.look_at_all(manifest, where, at)
+        assert sorted(seen) == ["Own", DOCKERFILE]
+        assert at.problems == []
+        assert found["a0"] == found["a1"] == found["c0"] == TEXT.encode()
+        assert found["b0"] == found["b1"] == TEXT.encode() + b"RUN true\n"
+
+    def test_one_that_is_missing_is_told_once(self, where: Whereabouts) -> None:
+        manifest, at = self.declared({"image": {"dockerfile": "none"}}, a={}, b={}), Place()
+        for agent in manifest.agents.values():
+            referents.look(manifest, agent, where, at)
+        referents.look_at_all(manifest, where, at)
+        assert [p.path for p in at.problems] == ["bottles.base.image.dockerfile"]
+        assert at.problems[0].remedy == "create it, or correct the path"
+
+    def test_each_skill(self, where: Whereabouts) -> None:
+        folder = add_skill(where.skills)
+        declared = manifest({"skills": ["one"]})
+        first = referents.look(declared, declared.agents["a"], where, Place())
+        (folder / "SKILL.md").write_text("# Another\n")
+        assert referents.look(declared, declared.agents["a"], where, Place()) == first
+
+    @pytest.mark.parametrize("link", [False, True])
+    def test_a_folder_of_skills_that_is_the_persons_own_too(
+        self, where: Whereabouts, link: bool
+    ) -> None:
+        """A skill in it is not there twice."""
+        place = where.folder / "skills"
+        add_skill(place)
+        here = Whereabouts(folder=where.folder, skills=place)
+        if link:
+            where.skills.symlink_to(place)
+            here = where
+        (skill,) = read(here, {"skills": ["one"]}).skills
+        assert skill.folder == here.skills / "one"
 
 
 def test_a_skill_that_only_the_manifest_has(where: Whereabouts) -> None:

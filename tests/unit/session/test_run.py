@@ -460,10 +460,24 @@ class TestSecrets:
         assert value not in repr((caught.value, caught.value.values(), caught.value.remedy))
         assert "CB_TEST_ONE" not in os.environ
 
-    def test_an_agent_that_is_not_there_takes_none(self, engine: FakeEngine, value: str) -> None:
+    def test_they_are_taken_before_the_agent_is_looked_for(self, engine: FakeEngine) -> None:
         with pytest.raises(UsageError):
             start(engine, FakeFront(), Asked(agent="other", answers=YES))
-        assert os.environ["CB_TEST_ONE"] == value
+        assert {n for n in os.environ if n.startswith("CB_TEST_")} == {"CB_TEST_OTHER"}
+
+    def test_a_plan_takes_them_too_before_a_package_client_runs(
+        self, engine: FakeEngine, value: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[bool] = []
+
+        def resolve(names: Iterable[str]) -> dict[str, tuple[()]]:
+            seen.append(value in _environment_of_ours())
+            return dict.fromkeys(names, ())
+
+        monkeypatch.setattr(registries, "resolve", resolve)
+        rewrite(env=self.ENV, egress={"allowlist": [{"registries": ["pip"]}]})
+        assert value not in json.dumps(run.plan(engine, Asked(agent="default")).values)
+        assert seen == [False]
 
 
 def _environment_of_ours() -> str:
@@ -592,16 +606,44 @@ class TestPlan:
     def test_in_lines_it_is_what_the_engine_is_told(self, engine: FakeEngine) -> None:
         planned = self.planned(engine)
         text = "\n".join(planned.lines())
-        assert text.startswith(f"plan {planned.values['digest']}\n")
+        assert text.splitlines() == list(planned.lines()), "each is one line"
         assert text.count("docker network create") == 2
         assert text.count("docker create") == 2
-        assert text.count("docker network connect --ip=") == 1
         for container in planned.values["containers"]:
             for word in container["arguments"]:
                 assert shlex.quote(word) in text
-        steps = [line.split("   (after")[0] for line in text.splitlines()]
-        assert [s for s in steps if s in {x["name"] for x in planned.values["steps"]}] == [
-            step["name"] for step in planned.values["steps"]
+        steps = [line.split("   (after")[0] for line in text.splitlines() if line[:5] == "step "]
+        assert [step.split(maxsplit=2)[1:] for step in steps] == [
+            [str(number), step["name"]] for number, step in enumerate(planned.values["steps"], 1)
+        ]
+
+    def test_its_commands_name_all_that_they_are_about(self, engine: FakeEngine) -> None:
+        """Each one can be read, and given to Docker, by itself."""
+        planned = self.planned(engine)
+        lines = "\n".join(planned.lines()).replace("\\\n", "").splitlines()
+        commands = [shlex.split(line) for line in lines if line.startswith("docker ")]
+        networks, (agent, sidecar) = planned.values["networks"], planned.values["containers"]
+        inside, address = networks[0]["name"], sidecar["networks"][networks[0]["name"]]
+        assert commands == [
+            *(["docker", "network", "create", *network["arguments"]] for network in networks),
+            *(["docker", "create", *container["arguments"]] for container in (agent, sidecar)),
+            ["docker", "network", "connect", f"--ip={address}", inside, sidecar["name"]],
+        ]
+        for container, command in ((agent, commands[2]), (sidecar, commands[3])):
+            assert f"--name={container['name']}" in command
+
+    def test_its_lines_begin_with_what_it_is_about(self, engine: FakeEngine) -> None:
+        env = {"MINE": {"from": "CB_TEST_ONE"}, "PLAIN": "text"}
+        rewrite(env=env, egress={"allowlist": ["example.com", "*.example.org:8443"]})
+        planned = self.planned(engine)
+        head = "\n".join(planned.lines()).split("\n\n")[0].splitlines()
+        assert head == [
+            f"plan       {planned.values['digest']}",
+            "agent      default (shell) in bottle default",
+            "egress     example.com  (bottles.default.egress.allowlist[0])",
+            "egress     *.example.org:8443  (bottles.default.egress.allowlist[1])",
+            "env        MINE  (bottles.default.env.MINE)",
+            "env        PLAIN  (bottles.default.env.PLAIN)",
         ]
 
     def test_other_words_give_another(self, engine: FakeEngine) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -31,16 +32,19 @@ def own(tmp_path: Path) -> Path:
 
 def read(*folders: Path, names: Sequence[str] = ("one",)) -> tuple[Skill, ...]:
     at = Place("agents.a.skills")
-    found = skills.read(names, folders, at)
+    found = skills.read(names, folders, at, {})
     assert at.problems == []
     return found
 
 
-def refused(*folders: Path, names: Sequence[str] = ("one",)) -> list[Problem]:
+def refused(
+    *folders: Path, names: Sequence[str] = ("one",), known: dict[str, Skill] | None = None
+) -> list[Problem]:
     """Read what cannot be; each is refused in its place."""
     at = Place("agents.a.skills")
-    found = skills.read(names, folders, at)
+    found = skills.read(names, folders, at, {} if known is None else known)
     assert len(found) + len(at.problems) == len(names)
+    assert not [p for p in at.problems if p.remedy.startswith("write ")], "a file is not written"
     return at.problems
 
 
@@ -132,12 +136,15 @@ class TestDigest:
         one, two = read(mine, own, names=("one", same.name))
         assert one.digest == two.digest
 
-    def test_a_name_with_a_line_in_it_is_no_other_file(self, mine: Path, own: Path) -> None:
-        (add_skill(mine) / "a\nb").touch()
-        other = add_skill(own)
-        (other / "a").touch()
-        (other / "b").touch()
-        assert read(mine)[0].digest != read(own)[0].digest
+    def test_files_are_in_the_order_of_their_paths(self, mine: Path) -> None:
+        folder = add_skill(mine)
+        (folder / "b" / "deep").mkdir(parents=True)
+        for name in ("b.md", "b/deep/x", "b/a", "a", "c"):
+            (folder / name).touch()
+        (skill,) = read(mine)
+        paths = [file.path for file in skill.files]
+        assert paths == sorted(paths)
+        assert len(paths) == 7
 
 
 class TestRefused:
@@ -155,7 +162,7 @@ class TestRefused:
 
     def test_one_that_was_refused_already_is_not_told_again(self, mine: Path) -> None:
         at = Place("agents.a.skills")
-        assert skills.read(("", "one"), (mine,), at) == ()
+        assert skills.read(("", "one"), (mine,), at, {}) == ()
         assert [problem.path for problem in at.problems] == ["agents.a.skills[1]"]
 
     def test_one_that_is_in_both(self, mine: Path, own: Path) -> None:
@@ -240,25 +247,194 @@ class TestRefused:
         self, mine: Path, monkeypatch: pytest.MonkeyPatch, place: str
     ) -> None:
         unreadable = add_skill(mine) / place
-        opened, listed = Path.open, os.listdir
+        opened, listed = os.open, os.listdir
 
         def refuse(path: Path) -> None:
             if path == unreadable:
                 raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-        def open_unless(path: Path, *words: Any) -> Any:
+        def open_unless(path: Path, flags: int) -> int:
             refuse(path)
-            return opened(path, *words)
+            return opened(path, flags)
 
-        def list_unless(path: Any) -> list[str]:
+        def list_unless(path: Path | str) -> list[str]:
             refuse(Path(path))
             return listed(path)
 
-        monkeypatch.setattr(Path, "open", open_unless)
+        monkeypatch.setattr(os, "open", open_unless)
         monkeypatch.setattr(os, "listdir", list_unless)
         problem = why(mine)
         assert problem.found == f"{unreadable}: Permission denied"
         assert "readable" in problem.remedy
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        "name", ["a\nb", "a\x1b[2J", "a\u202eb", "a\x7f", os.fsdecode(b"a\xff")]
+    )
+    @pytest.mark.parametrize("place", ["", "scripts"])
+    @pytest.mark.parametrize("make", [Path.touch, Path.mkdir])
+    def test_one_that_cannot_be_shown_is_refused(
+        self, mine: Path, make: Callable[[Path], object], place: str, name: str
+    ) -> None:
+        odd = add_skill(mine) / place / name
+        make(odd)
+        problem = why(mine)
+        assert problem.found == repr(odd.name)
+        assert problem.found.isprintable()
+        assert "printable" in problem.wanted
+        assert problem.remedy == "rename it"
+
+    @pytest.mark.parametrize("name", ["ä", "漢 字", "it's", "-x", "a\\b"])
+    def test_any_other_will_do(self, mine: Path, name: str) -> None:
+        (add_skill(mine) / name).touch()
+        assert name in [file.path for file in read(mine)[0].files]
+
+    def test_the_folder_that_it_is_in_may_have_any(self, tmp_path: Path) -> None:
+        odd = tmp_path / os.fsdecode(b"\xff\n")
+        add_skill(odd)
+        assert read(odd)
+
+
+class TestCount:
+    @pytest.fixture(autouse=True)
+    def few(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(skills, "_MOST", 10)
+
+    @pytest.mark.parametrize(("count", "fits"), [(7, True), (8, False)])
+    @pytest.mark.parametrize("make", [Path.touch, Path.mkdir])
+    def test_files_and_folders_are_counted(
+        self, mine: Path, make: Callable[[Path], object], count: int, fits: bool
+    ) -> None:
+        """Three are there already."""
+        folder = add_skill(mine)
+        for number in range(count):
+            make(folder / "scripts" / str(number))
+        problems = refused(mine)
+        wanted = [] if fits else ["at most 10 files and folders"]
+        assert [problem.wanted for problem in problems] == wanted
+
+    def test_each_skill_may_have_as_many(self, mine: Path) -> None:
+        for name in ("one", "two"):
+            folder = add_skill(mine, name)
+            for number in range(7):
+                (folder / str(number)).touch()
+        assert len(read(mine, names=("one", "two"))) == 2
+
+    def test_a_deep_one_is_read_like_any_other(
+        self, mine: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(skills, "_MOST", 2000)
+        deep = Path(f"{add_skill(mine)}{'/d' * 300}")
+        deep.mkdir(parents=True)
+        (deep / "file").touch()
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(len(inspect.stack()) + 150)
+        try:
+            (skill,) = read(mine)
+        finally:
+            sys.setrecursionlimit(limit)
+        assert [file.path for file in skill.files] == [
+            "SKILL.md",
+            "d/" * 300 + "file",
+            "scripts/run",
+        ]
+
+
+class TestMeanwhile:
+    """Somebody changes the files between a look at one and its opening."""
+
+    @pytest.fixture
+    def secret(self, tmp_path: Path) -> Path:
+        path = tmp_path / "secret"
+        path.write_text("of the person")
+        return path
+
+    def test_a_link_in_a_files_place_is_not_followed(
+        self, mine: Path, secret: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = add_skill(mine) / "scripts" / "run"
+        opened = os.open
+
+        def swapping(name: Path, flags: int) -> int:
+            if name == path:
+                _swap(path, lambda: path.symlink_to(secret))
+            return opened(name, flags)
+
+        monkeypatch.setattr(os, "open", swapping)
+        assert str(path) in why(mine).found
+
+    def test_nor_one_that_came_right_after_the_look(
+        self, mine: Path, secret: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = add_skill(mine) / "scripts" / "run"
+        looked = Path.is_symlink
+
+        def swapping(name: Path) -> bool:
+            seen = looked(name)
+            if name == path and not seen:
+                _swap(path, lambda: path.symlink_to(secret))
+            return seen
+
+        monkeypatch.setattr(Path, "is_symlink", swapping)
+        assert str(path) in why(mine).found
+        assert "of the person" not in repr(why(mine))
+
+    def test_a_pipe_in_a_files_place_is_not_waited_for(
+        self, mine: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = add_skill(mine) / "scripts" / "run"
+        opened = os.open
+
+        def swapping(name: Path, flags: int) -> int:
+            if name == path:
+                _swap(path, lambda: os.mkfifo(path))
+            return opened(name, flags)
+
+        monkeypatch.setattr(os, "open", swapping)
+        problem = why(mine)
+        assert problem.found == str(path)
+        assert problem.wanted == "plain files and folders"
+
+
+def _swap(path: Path, make: Callable[[], object]) -> None:
+    path.unlink(missing_ok=True)
+    make()
+
+
+class TestKnown:
+    """Many agents may name the same skill: it is read once."""
+
+    def test_it_is_not_read_again(self, mine: Path) -> None:
+        folder, known = add_skill(mine), dict[str, Skill]()
+        at = Place("agents.a.skills")
+        first = skills.read(("one",), (mine,), at, known)
+        (folder / "SKILL.md").write_text("# Another\n")
+        assert skills.read(("one",), (mine,), at, known) == first
+        assert at.problems == []
+        assert read(mine) != first
+
+    def test_what_was_refused_is_not_known(self, mine: Path) -> None:
+        known: dict[str, Skill] = {}
+        assert refused(mine, known=known)
+        add_skill(mine)
+        at = Place("agents.a.skills")
+        assert len(skills.read(("one",), (mine,), at, known)) == 1
+        assert list(known) == ["one"]
+
+    def test_its_size_counts_all_the_same(
+        self, mine: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(skills, "_LARGEST", 100)
+        known: dict[str, Skill] = {}
+        for name in ("one", "two"):
+            (add_skill(mine, name) / "more").write_bytes(bytes(60))
+            assert skills.read((name,), (mine,), Place(), known)
+        with (add_skill(mine, "huge") / "file").open("wb") as file:
+            file.truncate(1 << 40)
+        problems = refused(mine, names=("one", "two", "huge"), known=known)
+        assert [p.path for p in problems] == ["agents.a.skills[1]", "agents.a.skills[2]"]
+        assert all("at most 100 bytes together" in p.wanted for p in problems)
 
 
 class TestSize:

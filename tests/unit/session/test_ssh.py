@@ -13,7 +13,7 @@ import pytest
 from bottle.core.manifest import Ssh
 from bottle.core.place import Place
 from bottle.engine.port import Completed
-from bottle.errors import Problem, Unavailable
+from bottle.errors import BottleError, Problem, TimeLimit, Unavailable
 from bottle.provision.machine import ThisMachine
 from bottle.session import ssh
 from tests.support import require
@@ -63,6 +63,7 @@ def entry(key: str = "key", known: str = "known", port: int = 22, host: str = HO
 def problems(folder: Path, asked: Ssh | None = None) -> list[Problem]:
     at = Place(AT)
     ssh.check(asked or entry(), folder, at)
+    assert not [p for p in at.problems if p.remedy.startswith("write ")], "a file is not written"
     return at.problems
 
 
@@ -160,7 +161,9 @@ ODD: Mapping[str, Callable[[Path], object]] = {
     "a device": lambda path: path.symlink_to("/dev/zero"),
     "a link to nothing": lambda path: path.symlink_to("nowhere"),
     "a link to itself": lambda path: path.symlink_to(path.name),
-    "too large": lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_RDWR, 0o600), 1 << 21),
+    "too large": lambda path: os.truncate(
+        os.open(path, os.O_CREAT | os.O_RDWR, 0o600), 256 * 1024 + 1
+    ),
 }
 
 
@@ -170,6 +173,16 @@ def test_what_is_no_file_is_refused_without_waiting(folder: Path, what: str, nam
     ODD[name](folder / "odd")
     asked = entry(key="odd") if what == "key" else entry(known="odd")
     assert str(folder / "odd") in wrong(folder, what, asked).found
+
+
+@pytest.mark.parametrize("name", ["key", "known"])
+@pytest.mark.parametrize(("size", "fits"), [(256 * 1024, True), (256 * 1024 + 1, False)])
+def test_their_size_is_bounded(folder: Path, name: str, size: int, fits: bool) -> None:
+    path = folder / name
+    path.write_text(f"{path.read_text():\n<{size}}")
+    what = {"key": "key", "known": "known_hosts"}[name]
+    told = [] if fits else [(f"{AT}.{what}", "a file of at most 262144 bytes")]
+    assert [(p.path, p.wanted) for p in problems(folder)] == told
 
 
 def test_what_may_not_be_read_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,13 +255,24 @@ class TestKnownHosts:
         assert problem.found == f"{folder / 'known'} without [{HOST}]:2222"
         assert problem.remedy.startswith(f"ssh-keyscan -p 2222 {HOST}")
 
-    def test_without_the_program_nothing_is_taken_for_known(self, folder: Path) -> None:
+    @pytest.mark.parametrize(
+        "failure",
+        [
+            Unavailable("the program ssh-keygen is missing"),
+            TimeLimit("ssh-keygen took longer than 10 s"),
+        ],
+    )
+    def test_without_the_programs_word_nothing_is_taken_for_known(
+        self, folder: Path, failure: BottleError
+    ) -> None:
         class Bare(ThisMachine):
-            def run(self, words: Sequence[str], **_: object) -> Completed:
-                raise Unavailable(f"the program {words[0]} is missing")
+            def run(self, words: Sequence[str], **_: object) -> Completed:  # noqa: ARG002  # as there
+                raise failure
 
         at = Place(AT)
         ssh.check(entry(), folder, at, Bare())
         (problem,) = at.problems
         assert problem.path == f"{AT}.known_hosts"
+        assert problem.found == failure.happened
         assert "openssh-client" in problem.remedy
+        assert problems(folder) == []

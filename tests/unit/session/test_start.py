@@ -21,6 +21,7 @@ from bottle.engine.port import EngineFacts, ImageFacts
 from bottle.errors import BottleError, ManifestError, SecretMissing, Unavailable, UsageError
 from bottle.provision import cache, extra, gvisor
 from bottle.session import lock
+from bottle.session.consents import Subject
 from bottle.session.declared import Request
 from bottle.session.standin import Standin
 from bottle.session.start import Prepared, Secrets, prepare, preview
@@ -375,6 +376,7 @@ class TestOwnImage:
         assert prepared.missing
         assert prepared.missing.packages == ("make",)
         assert prepared.missing.dockerfile == b"ARG BASE\nFROM ${BASE}\n"
+        assert prepared.to_build == "Dockerfile"
         assert prepared.form.keeper.image.startswith("claude-bottle/agent-extra:")
         order = prepared.making.order(MADE)
         assert order.plan_in(Slot(number=3)).keeper.image == MADE
@@ -386,6 +388,7 @@ class TestOwnImage:
         monkeypatch.setattr(extra, "present", lambda *_: MADE)
         prepared = planned(engine, asked)
         assert prepared.missing is None
+        assert prepared.to_build == ""
         assert prepared.digest == before.digest
         plan = prepared.making.order().plan_in(Slot(number=3))
         assert plan.keeper.image == MADE
@@ -395,9 +398,7 @@ class TestOwnImage:
         self, engine: FakeEngine, asked: Request
     ) -> None:
         name = planned(engine, asked).form.keeper.image
-        engine.images[name] = ImageFacts(
-            reference=name, identity=MADE, labels={}, volumes=(), on_build=()
-        )
+        engine.images[name] = ImageFacts(reference=name, identity=MADE, labels={})
         assert planned(engine, asked).missing
 
     def test_without_a_wish_it_is_everybodys(self, tmp_path: Path, engine: FakeEngine) -> None:
@@ -406,6 +407,23 @@ class TestOwnImage:
         image = engine.images["claude-bottle/agent:current"].identity
         assert prepared.form.keeper.image == image
         assert prepared.making.order().plan_in(Slot(number=3)).keeper.image == image
+
+    def test_of_packages_alone_no_dockerfile_is_to_be_built(
+        self, tmp_path: Path, engine: FakeEngine
+    ) -> None:
+        prepared = planned(engine, request(tmp_path, **SHELL, image={"packages": ["make"]}))
+        assert prepared.missing
+        assert prepared.to_build == ""
+
+
+@pytest.mark.parametrize("override", ["", "runc"])
+def test_the_yes_is_to_this_agent_of_this_manifest_as_it_is_asked_for(
+    tmp_path: Path, engine: FakeEngine, override: str
+) -> None:
+    asked = request(tmp_path, **SHELL, override=override)
+    path = tmp_path / "project" / "claude-bottle.json"
+    for prepared in (planned(engine, asked), preview(engine, asked)):
+        assert prepared.subject == Subject(manifest=path, agent="default", runtime=override)
 
 
 def test_skills_are_read_once_and_carried(tmp_path: Path, engine: FakeEngine) -> None:

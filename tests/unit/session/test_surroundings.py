@@ -50,6 +50,13 @@ class TestLook:
             path.touch(mode=0)
         assert surroundings.look(tmp_path, FakeMachine()) == Workspace(files=(name,))
 
+    def test_of_clients_that_are_not_asked_too(self, tmp_path: Path) -> None:
+        names = sorted(surroundings.BY_HAND)
+        assert {".npmrc", "pip.conf", "uv.toml"} < set(names)
+        for name in names:
+            (tmp_path / name).touch()
+        assert surroundings.look(tmp_path, FakeMachine()) == Workspace(files=tuple(names))
+
     def test_other_files_and_other_folders_do_not_count(self, tmp_path: Path) -> None:
         for name in ("README.md", "Package.json", "requirements.in", "my-pyproject.toml"):
             (tmp_path / name).touch()
@@ -90,6 +97,16 @@ class TestLook:
             ("a.b", "https://a.example.org"),
             ("a.b", "git@b.example.org:x"),
         ]
+
+    def test_a_link_to_a_repository_is_none(self, tmp_path: Path) -> None:
+        other = repository(tmp_path / "other")
+        (tmp_path / "here").mkdir()
+        (tmp_path / "here" / ".git").symlink_to(other / ".git")
+        machine = FakeMachine()
+        found = surroundings.look(tmp_path / "here", machine)
+        assert found == Workspace(unread="its .git is a link")
+        assert machine.ran == []
+        assert surroundings.look(other, git()).remotes
 
     def test_git_gets_a_clean_environment(self, tmp_path: Path) -> None:
         machine = FakeMachine(environment={"GIT_DIR": "/x", "PATH": "/y"})
