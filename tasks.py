@@ -7,7 +7,7 @@ import resource
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from bottle.core import secret
 
 if TYPE_CHECKING:
     from bottle.console import Console
+    from bottle.errors import BottleError
 
 _HERE = Path(__file__).resolve().parent
 _TOKEN = secret.take(os.environ)
@@ -64,18 +65,23 @@ def door(*, json: bool = False) -> Iterator[Console]:
     try:
         yield console
     except BottleError as error:
-        if json:
-            console.result_json(error.values())
-        else:
-            console.failure(error)
-        raise Exit(code=error.code) from None
+        raise _failed(console, error, json=json) from None
     except KeyboardInterrupt:
         raise Exit(code=_INTERRUPTED) from None
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         failure = BottleError(f"{where}{error.strerror or error}", _LOOK_AT_DISK)
-        console.failure(failure)
-        raise Exit(code=failure.code) from None
+        raise _failed(console, failure, json=json) from None
+
+
+def _failed(console: Console, error: BottleError, *, json: bool) -> Exit:
+    """Show a failure; give what ends the task with its code."""
+    if json:
+        with suppress(OSError):  # which may be the very failure
+            console.result_json(error.values())
+    else:
+        console.failure(error)
+    return Exit(code=error.code)
 
 
 @task(
@@ -183,7 +189,7 @@ def plan(
         if json:
             console.result_json(planned.values)
         else:
-            console.result("\n".join(planned.lines()))
+            console.results((line, "") for line in planned.lines())
 
 
 @task(
@@ -197,14 +203,16 @@ def check(_: Context, agent: str = "", manifest: str = "", json: bool = False) -
     """Check a manifest and all that it names; nothing is started."""
     with door(json=json) as console:
         from bottle.session import check as checking
-        from bottle.session import manifests
+        from bottle.session import findings, manifests
 
         found = manifests.find(manifest, agent)
         checked = checking.check(found, (agent,) if agent else ())
         if json:
             console.result_json(checking.as_values(found, checked))
-            return
-        console.results(checking.lines(found, checked))
+        else:
+            console.results(checking.lines(found, checked))
+    if any(findings.errors(one.findings) for one in checked):
+        raise Exit(code=findings.NotStartable.code)
 
 
 @task

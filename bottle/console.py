@@ -6,13 +6,13 @@ import json
 import os
 import sys
 import termios
-import textwrap
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final, TextIO, cast
 
+from rich.cells import cell_len
 from rich.console import Console as RichConsole
 from rich.text import Text
 
@@ -27,13 +27,17 @@ _UNDONE: Final = (
     "\017\033(B\033[?25h\033[0m",  # other characters, a hidden cursor, colours
 )
 _LABEL_WIDTH: Final = 11
+_BLANK: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters that show nothing."""
 
 
 def plain(text: str) -> str:
     """Escape what is not printable, so that a foreign string cannot speak to the terminal."""
-    if text.isprintable():
+    if text.isprintable() and _BLANK.isdisjoint(text):
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    seen = (c.isprintable() and c not in _BLANK for c in text)
+    pairs = zip(text, seen, strict=True)
+    return "".join(c if shown else c.encode("unicode_escape").decode() for c, shown in pairs)
 
 
 class _Stream:
@@ -68,10 +72,19 @@ class _Stream:
         """Write what can be written."""
         try:
             if self.now is not None:
-                self.now.write(text)
+                self.now.write(self._writable(text))
         except OSError:
             self._let_go()
         return len(text)
+
+    def deliver(self, text: str) -> None:
+        """Write all of a result; raise OSError when it cannot be, but for a reader who has gone."""
+        try:
+            if self.now is not None:
+                self.now.write(self._writable(text))
+                self.now.flush()
+        except BrokenPipeError:
+            self._let_go()
 
     def flush(self) -> None:
         """Flush what can be flushed."""
@@ -80,6 +93,10 @@ class _Stream:
                 self.now.flush()
         except OSError:
             self._let_go()
+
+    def _writable(self, text: str) -> str:
+        """Escape what the stream's encoding lacks."""
+        return text.encode(self.encoding, "backslashreplace").decode(self.encoding)
 
     def _let_go(self) -> None:
         """Lead what is still in the buffer nowhere: it would fail again as Python ends."""
@@ -96,8 +113,8 @@ class Console:
 
     @property
     def interactive(self) -> bool:
-        """Say whether a person sits at both ends."""
-        return self._stdin.isatty() and self._stdout.isatty()
+        """Say whether a person sits at all ends: questions are shown on stderr."""
+        return self._stdin.isatty() and self._stdout.isatty() and self._err.file.isatty()
 
     def say(self, text: str, style: str = "") -> None:
         """Print lines of our own making; foreign parts in them are escaped."""
@@ -108,30 +125,28 @@ class Console:
 
         At a terminal, lines are broken to its width.
         """
-        lines = [part for line in text.split("\n") for part in self._broken(plain(line))]
+        lines = [plain(line) for line in text.split("\n")]
+        if self._err.is_terminal:
+            width = self._err.width - _LABEL_WIDTH - 2
+            lines = [part for line in lines for part in _broken(self._err, line, width)]
         for index, line in enumerate(lines):
             name = f"  {plain(label) if not index else '':<{_LABEL_WIDTH}}"
             self._err.print(Text.assemble((name, "dim"), (line, style)))
 
-    def _broken(self, line: str) -> list[str]:
-        """Break a line between words, its later parts two deeper than the first."""
-        width = self._err.width - _LABEL_WIDTH - 3
-        if not self._err.is_terminal or len(line) <= width:
-            return [line]
-        deep = " " * (len(line) - len(line.lstrip()) + 2)
-        return textwrap.wrap(line, max(width, 20), subsequent_indent=deep, break_on_hyphens=False)
-
     def result(self, text: str, style: str = "") -> None:
-        """Print lines of a result to stdout."""
-        self.results((line, style) for line in text.split("\n"))
+        """Print lines of an agent's or a result to stdout."""
+        _show(self._out, ((line, style) for line in text.split("\n")))
 
     def results(self, lines: Iterable[tuple[str, str]]) -> None:
-        """Print lines of a result to stdout, each with its style."""
-        _show(self._out, lines)
+        """Print lines of a result to stdout, each with its style; raise OSError as above."""
+        if self._out.is_terminal:
+            _show(self._out, lines)
+        else:
+            self._stdout.deliver("".join(f"{plain(text)}\n" for text, _ in lines))
 
     def result_json(self, value: Mapping[str, Any] | Sequence[Any]) -> None:
-        """Print one JSON document to stdout."""
-        self._stdout.write(json.dumps(value, indent=2) + "\n")
+        """Print one JSON document to stdout; raise OSError when it does not arrive whole."""
+        self._stdout.deliver(json.dumps(value, indent=2) + "\n")
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
@@ -152,6 +167,7 @@ class Console:
 
         The end of the input is no empty line.
         """
+        self.forget_input()  # what was typed before the question is no answer to it
         choices = "[Y/n]" if default else "[y/N]"
         self._err.print(Text(f"{plain(question)} {choices} "), end="")
         self._err.file.flush()
@@ -159,6 +175,8 @@ class Console:
             answer = self._stdin.now.readline() if self._stdin.now else ""
         except (KeyboardInterrupt, OSError):
             answer = ""
+        if not answer:  # the cursor still stands behind the question
+            self._err.print()
         return answer.strip().lower() in {"y", "yes"} or (default and answer == "\n")
 
     def failure(self, error: BottleError) -> None:
@@ -222,7 +240,21 @@ def _show(console: RichConsole, lines: Iterable[tuple[str, str]]) -> None:
         console.file.write("".join(f"{text}\n" for text, _ in shown))
         return
     for text, style in shown:
-        console.print(Text(text, style=style))
+        for part in _broken(console, text, console.width):
+            console.print(Text(part, style=style))
+
+
+def _broken(console: RichConsole, line: str, width: int) -> list[str]:
+    """Break a line between words, its later parts two deeper than the first.
+
+    Counted in the cells of a terminal: of some characters each takes two.
+    """
+    if cell_len(line) < width:
+        return [line]
+    deep = " " * min(len(line) - len(line.lstrip()) + 2, width // 2)
+    room = max(width - len(deep) - 1, 20)
+    first, *others = Text(line).wrap(console, room, overflow="fold")
+    return [first.plain.rstrip(), *(deep + other.plain.strip() for other in others)]
 
 
 def _rich(stream: _Stream) -> RichConsole:

@@ -14,12 +14,13 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from rich.cells import cell_len
 
 from bottle.console import Console, plain
 from bottle.errors import BottleError, ManifestError, Problem, UsageError
@@ -69,6 +70,14 @@ def test_hostile_text_is_escaped_and_readable() -> None:
     assert all(c.isprintable() for c in plain(HOSTILE))
 
 
+@pytest.mark.parametrize("blank", ["\u115f", "\u1160", "\u2800", "\u3164", "\uffa0"])
+def test_letters_that_show_nothing_are_escaped(blank: str) -> None:
+    """They are printable all the same, and would make two names look alike."""
+    assert blank.isprintable()
+    assert plain(f"a{blank}b") == f"a\\u{ord(blank):04x}b"
+    assert plain("\u1161한 ⠃") == "\u1161한 ⠃"
+
+
 def test_markup_and_emoji_are_text(console: Console, capsys: pytest.CaptureFixture[str]) -> None:
     console.say("[red]not[/red] :smile: [link=x]")
     console.result("[bold]this")
@@ -99,7 +108,8 @@ def test_at_a_terminal_a_long_row_is_broken_between_words(
     monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     text = " ".join(["word"] * 60)
-    lines = rows_at_a_terminal(monkeypatch, width, text, "    deeper " + text, "x" * 300)
+    rows = "\n".join((text, "    deeper " + text, "x" * 300))
+    lines = lines_at_a_terminal(monkeypatch, width, lambda console: console.row("label", rows))
     assert len(lines) > 6
     assert max(map(len, lines)) <= width
     assert all(line[:13].strip() in ("", "label") for line in lines)
@@ -110,6 +120,52 @@ def test_at_a_terminal_a_long_row_is_broken_between_words(
     assert next(line for line in lines if "deeper" in line).index("deeper") == 17
 
 
+SHOWN: Mapping[str, Callable[[Console, str], None]] = {
+    "said": Console.say,
+    "a result": Console.result,
+    "results": lambda console, text: console.results([(text, "bold")]),
+    "a failure": lambda console, text: console.failure(BottleError(text)),
+    "a remedy": lambda console, text: console.failure(BottleError("it broke", text)),
+    "a problem": lambda console, text: console.failure(
+        ManifestError((Problem(path="a", found=text, wanted="b"),))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+@pytest.mark.parametrize("word", ["word", "漢字", "xn--4ca"])
+def test_at_a_terminal_all_long_lines_are_broken_between_words(
+    monkeypatch: pytest.MonkeyPatch, name: str, word: str
+) -> None:
+    text = " ".join([word] * 60)
+    lines = lines_at_a_terminal(monkeypatch, 80, lambda console: SHOWN[name](console, text))
+    assert len(lines) > 2
+    assert max(map(cell_len, lines)) < 80
+    assert " ".join(lines).split().count(word) + " ".join(lines).count(f"{word},") == 60
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_in_a_pipe_no_line_is_broken(
+    console: Console, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    text = "word " * 100 + "end"
+    SHOWN[name](console, text)
+    captured = capsys.readouterr()
+    assert len([line for line in (captured.out + captured.err).splitlines() if text in line]) == 1
+
+
+@pytest.mark.parametrize("text", [" " * 5000, " " * 5000 + "x" * 5000, "x " * 5000, "漢" * 5000])
+def test_no_line_takes_more_room_than_it_is_long(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """One that begins with many blanks could fill the terminal with them."""
+    lines = lines_at_a_terminal(monkeypatch, 80, lambda console: console.row("label", text))
+    assert max(map(cell_len, lines)) <= 80
+    assert len(lines) <= 400
+    shown = "".join(lines).replace("label", "").replace(" ", "")
+    assert shown == text.replace(" ", "")
+
+
 def test_in_a_pipe_a_long_row_is_one_line(
     console: Console, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,24 +173,29 @@ def test_in_a_pipe_a_long_row_is_one_line(
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def rows_at_a_terminal(monkeypatch: pytest.MonkeyPatch, width: int, *texts: str) -> list[str]:
-    """Show a row of these lines at a terminal so wide; give the lines that came out of it."""
+def lines_at_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, width: int, show: Callable[[Console], None]
+) -> list[str]:
+    """Show something at a terminal so wide; give the lines that came out of it."""
     outer, inner = pty.openpty()
     fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
     seen = bytearray()
     reader = threading.Thread(target=_drain, args=(outer, seen))
     reader.start()
-    with (
-        open(inner, "w") as stderr,  # noqa: PTH123  # a descriptor has no path
-        monkeypatch.context() as patched,
-    ):
-        patched.setattr(sys, "stderr", stderr)
-        patched.setenv("COLUMNS", str(width))
-        patched.setenv("NO_COLOR", "1")
-        patched.setenv("TERM", "xterm")
-        Console().row("label", "\n".join(texts))
-    reader.join(5)
-    os.close(outer)
+    try:
+        with (
+            open(inner, "w") as stream,  # noqa: PTH123  # a descriptor has no path
+            monkeypatch.context() as patched,
+        ):
+            patched.setattr(sys, "stdout", stream)
+            patched.setattr(sys, "stderr", stream)
+            patched.setenv("COLUMNS", str(width))
+            patched.setenv("NO_COLOR", "1")
+            patched.setenv("TERM", "xterm")
+            show(Console())
+    finally:
+        reader.join(5)
+        os.close(outer)
     return [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in seen.decode().splitlines()]
 
 
@@ -221,7 +282,60 @@ def test_the_question_shows_what_enter_means(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     console.ask("Start it?", default=default)
-    assert capsys.readouterr().err == f"Start it{shown}"
+    assert capsys.readouterr().err == f"Start it{shown}\n"
+
+
+@pytest.mark.parametrize(("typed", "after"), [("y\n", ""), ("n\n", ""), ("\n", ""), ("", "\n")])
+def test_what_follows_a_question_stands_on_a_line_of_its_own(
+    console: Console,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    typed: str,
+    after: str,
+) -> None:
+    """Who answers ends the line at the terminal; nobody else does."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+    console.ask("Start it?")
+    console.say("said")
+    assert capsys.readouterr().err == f"Start it? [y/N] {after}said\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "then", "default", "agreed"),
+    [
+        (b"y\n", b"n\n", False, False),
+        (b"n\n", b"y\n", False, True),
+        (b"y\n", b"\n", False, False),
+        (b"\n", b"n\n", True, False),
+        (b"n\n", b"\n", True, True),
+        (b"n\nn\ny", b"y\n", False, True),
+    ],
+)
+def test_what_was_typed_before_a_question_is_no_answer_to_it(
+    monkeypatch: pytest.MonkeyPatch, before: bytes, then: bytes, default: bool, agreed: bool
+) -> None:
+    outer, inner = pty.openpty()
+    forget = termios.tcflush
+
+    def forgetting(number: int, queue: int) -> None:
+        forget(number, queue)
+        os.write(outer, then)
+
+    with open(inner) as stdin:  # noqa: PTH123  # a descriptor has no path
+        _silent(inner)
+        monkeypatch.setattr(sys, "stdin", stdin)
+        monkeypatch.setattr(termios, "tcflush", forgetting)
+        os.write(outer, before)
+        assert select.select([inner], [], [], 5)[0] == [inner]
+        assert Console().ask("Start it?", default=default) is agreed
+    os.close(outer)
+
+
+def _silent(inner: int) -> None:
+    """Let a terminal show nothing of what is typed: nobody reads it."""
+    changed = termios.tcgetattr(inner)
+    changed[3] &= ~termios.ECHO
+    termios.tcsetattr(inner, termios.TCSANOW, changed)
 
 
 @pytest.mark.parametrize("default", [True, False])
@@ -236,7 +350,8 @@ def test_an_interrupted_question_is_a_no(console: Console, monkeypatch: pytest.M
     def interrupted() -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(readline=interrupted))
+    stdin = SimpleNamespace(readline=interrupted, isatty=lambda: False)
+    monkeypatch.setattr(sys, "stdin", stdin)
     assert console.ask("Start it?") is False
     assert console.ask("Start it?", default=True) is False
 
@@ -296,22 +411,26 @@ def test_colours_end_where_nobody_wants_them(
 
 @contextmanager
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, bytearray]]:
-    """Make a terminal our stdin and stdout; give its inner end, and what came out of the outer."""
+    """Make a terminal our streams; give its inner end, and what came out of the outer."""
     outer, inner = pty.openpty()
     seen = bytearray()
     reader = threading.Thread(target=_drain, args=(outer, seen))
     reader.start()
-    with (
-        open(os.dup(inner)) as stdin,  # noqa: PTH123  # a descriptor has no path
-        open(os.dup(inner), "w") as stdout,  # noqa: PTH123
-        monkeypatch.context() as patched,
-    ):
-        patched.setattr(sys, "stdin", stdin)
-        patched.setattr(sys, "stdout", stdout)
-        yield inner, seen
-    os.close(inner)
-    reader.join(5)
-    os.close(outer)
+    try:
+        with (
+            open(os.dup(inner)) as stdin,  # noqa: PTH123  # a descriptor has no path
+            open(os.dup(inner), "w") as stdout,  # noqa: PTH123
+            open(os.dup(inner), "w") as stderr,  # noqa: PTH123
+            monkeypatch.context() as patched,
+        ):
+            patched.setattr(sys, "stdin", stdin)
+            patched.setattr(sys, "stdout", stdout)
+            patched.setattr(sys, "stderr", stderr)
+            yield inner, seen
+    finally:
+        os.close(inner)
+        reader.join(5)
+        os.close(outer)
 
 
 def _drain(outer: int, seen: bytearray) -> None:
@@ -344,6 +463,78 @@ def test_what_came_out_of_pipes_is_undone_too(monkeypatch: pytest.MonkeyPatch) -
             pass
     for undone in (b"\x1b[?1003l", b"\x1b[?1004l", b"\x1b[<u", b"\x1b[>4;0m", b"\x1b(B", b"\x0f"):
         assert undone in seen
+
+
+class _Full(io.StringIO):
+    """A stream whose disk has no room."""
+
+    def __init__(self, failure: OSError, at: str) -> None:
+        super().__init__()
+        self._failure, self._at = failure, at
+
+    def write(self, text: str) -> int:
+        if self._at == "write":
+            raise self._failure
+        return super().write(text)
+
+    def flush(self) -> None:
+        if self._at == "flush":
+            raise self._failure
+
+
+RESULTS: Mapping[str, Callable[[Console], None]] = {
+    "lines": lambda console: console.results([("text", "")]),
+    "JSON": lambda console: console.result_json({"a": "text"}),
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+@pytest.mark.parametrize("at", ["write", "flush"])
+def test_a_result_that_cannot_be_delivered_raises(
+    monkeypatch: pytest.MonkeyPatch, name: str, at: str
+) -> None:
+    full = OSError(28, "No space left on device")
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", _Full(full, at))
+        with pytest.raises(OSError, match="No space"):
+            RESULTS[name](Console())
+
+
+@pytest.mark.parametrize("name", RESULTS)
+@pytest.mark.parametrize("at", ["write", "flush"])
+def test_a_reader_that_has_gone_wanted_no_more(
+    monkeypatch: pytest.MonkeyPatch, name: str, at: str
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", _Full(BrokenPipeError(32, "Broken pipe"), at))
+        RESULTS[name](Console())
+
+
+def test_an_agents_lines_that_cannot_be_shown_do_not_end_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", _Full(OSError(28, "No space left on device"), "write"))
+        Console().result("text")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_what_a_stream_cannot_write_is_escaped(
+    monkeypatch: pytest.MonkeyPatch, name: str, encoding: str
+) -> None:
+    content = io.BytesIO()
+    stream = io.TextIOWrapper(content, encoding, write_through=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, name, stream)
+        console = Console()
+        console.say("a → b")
+        console.row("row", "a → b")
+        console.result("a → b")
+        console.results([("a → b", "")])
+    shown = "a → b" if encoding == "utf-8" else "a \\u2192 b"
+    lines = content.getvalue().decode(encoding).splitlines()
+    assert [line[-len(shown) :] for line in lines] == [shown] * 2
 
 
 STEPS = """
@@ -456,11 +647,14 @@ def test_a_terminals_late_answers_are_not_typed_into_the_shell(
     os.close(outer)
 
 
-def test_a_person_sits_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    with terminal(monkeypatch), monkeypatch.context() as patched:
+@pytest.mark.parametrize("name", ["stdin", "stdout", "stderr"])
+def test_a_person_sits_at_a_terminal(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A question that is shown elsewhere would be answered unseen."""
+    with terminal(monkeypatch):
         assert Console().interactive
-        patched.setattr(sys, "stdout", io.StringIO())
-        assert not Console().interactive
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, name, io.StringIO())
+            assert not Console().interactive
 
 
 def test_what_is_no_terminal_is_left_alone(

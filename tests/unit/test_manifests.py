@@ -12,7 +12,8 @@ from jsonschema import Draft202012Validator
 
 from bottle.core import document, form, language
 from bottle.core import plan as planning
-from bottle.core.manifest import DEMO, parse
+from bottle.core.manifest import DEMO, parse, secret_sources
+from bottle.core.variables import looks_secret
 from tests.support import plans
 
 FOLDER = Path(__file__).parents[2] / "manifests"
@@ -68,6 +69,21 @@ def test_each_bottle_is_of_use_and_asks_for_nothing_that_is_not_there(path: Path
     assert manifest.bottles.keys() == used | (extended - {None})
     assert [later for bottle in manifest.bottles.values() for later in bottle.later] == []
     assert [later for agent in manifest.agents.values() for later in agent.later] == []
+
+
+@each_example
+def test_none_has_a_secret_in_plain_text(path: Path) -> None:
+    manifest = parse(path.read_bytes())
+    tables = [b.env for b in manifest.bottles.values()]
+    tables += [a.env for a in manifest.agents.values()]
+    texts = [(name, v.text) for table in tables for name, v in table.items()]
+    assert [name for name, text in texts if looks_secret(name, text)] == []
+
+
+def test_the_examples_show_a_secret_and_a_plain_variable() -> None:
+    manifests = [parse(path.read_bytes()) for path in EXAMPLES]
+    assert any(secret_sources(manifest) for manifest in manifests)
+    assert any(v.text for m in manifests for b in m.bottles.values() for v in b.env.values())
 
 
 @each_example

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -22,7 +23,7 @@ ELSEWHERE = {
 ENTRANCES = {"agents/__init__.py": "agents/test_agents.py"}
 """Packages that say something themselves, and where that is tested."""
 
-SAME_WORDS = ("build", "start", "check", "plan", "init", "test", "reap")
+SAME_WORDS = ("build", "start", "check", "plan", "init", "schema", "test", "reap")
 """Recipes that are called like the task behind them."""
 
 DOORS = (("./", "setup start --agent demo --yes"), ("./", "setup test"))
@@ -113,6 +114,18 @@ def test_every_recipe_is_one_task() -> None:
         assert door.get(name, f"{{{{ invoke }}}} {name}") in line
         assert line.strip().startswith("@")
         assert name == "default" or line.endswith('"$@"')
+
+
+def test_every_recipe_runs_where_you_stand_and_leaves_the_word_to_its_task() -> None:
+    """Without its attributes just would change folders, and tell of an agent's exit code."""
+    just = Path(sys.executable).parent / "just"
+    command = [str(just), "--justfile", str(ROOT / "justfile"), "--dump", "--dump-format", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    recipes = json.loads(done.stdout)["recipes"]
+    assert recipes.keys() == {"default", "setup", *SAME_WORDS}
+    for name, recipe in recipes.items():
+        assert set(recipe["attributes"]) == {"no-cd", "no-exit-message"}, name
+        assert recipe["doc"], name
 
 
 @pytest.mark.parametrize("name", SAME_WORDS)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from invoke.collection import Collection
@@ -33,6 +33,8 @@ from bottle.session.agreement import Answers
 from bottle.session.findings import NotStartable
 from bottle.session.run import Asked, Planned
 from bottle.session.signals import Interrupted
+from tests.support import require
+from tests.support.launcher import INVOKE
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = (
@@ -126,9 +128,13 @@ class TestPlan:
     PLANNED = Planned(
         values={
             "digest": "0" * 64,
+            "agent": {"name": "a", "adapter": "shell"},
+            "bottle": {"name": "b"},
+            "egress": {"allowlist": [{"host": "example.com", "source": "bottles.b"}]},
+            "environment": {"TZ": {"source": "agents.a"}},
             "networks": [{"arguments": ["--internal", "a b"]}],
             "containers": [],
-            "steps": [],
+            "steps": [{"name": "first", "needs": []}, {"name": "second", "needs": ["first"]}],
         }
     )
 
@@ -150,9 +156,19 @@ class TestPlan:
     def test_as_text(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert invoke("plan") == 0
         captured = capsys.readouterr()
-        assert captured.out.startswith(f"plan {'0' * 64}\n")
-        assert "docker network create" in captured.out
-        assert "'a b'" in captured.out
+        assert captured.out.splitlines() == [
+            f"plan       {'0' * 64}",
+            "agent      a (shell) in bottle b",
+            "egress     example.com  (bottles.b)",
+            "env        TZ  (agents.a)",
+            "",
+            "docker network create \\",
+            "    --internal \\",
+            "    'a b'",
+            "",
+            "step 1     first",
+            "step 2     second   (after: first)",
+        ]
         assert captured.err == ""
 
     @pytest.mark.usefixtures("called")
@@ -242,6 +258,42 @@ class TestCheck:
         assert all(
             set(p) == {"path", "found", "wanted", "remedy"} for p in values.get("problems", ())
         )
+
+    @pytest.mark.parametrize(("words", "code"), [((), 69), (("one",), 69), (("two",), 0)])
+    @pytest.mark.parametrize("json_wanted", [False, True])
+    def test_an_agent_that_cannot_be_started_is_told_and_has_its_code(
+        self,
+        manifest: Path,
+        capsys: pytest.CaptureFixture[str],
+        words: tuple[str, ...],
+        code: int,
+        json_wanted: bool,
+    ) -> None:
+        later = 'web: {egress: {proxy: "pipelock"}}, other: {}'
+        manifest.write_text(
+            MANIFEST.replace("web: {}", later).replace(
+                'two: {bottle: "web"', 'two: {bottle: "other"'
+            )
+        )
+        agents = [word for name in words for word in ("--agent", name)]
+        assert invoke("check", *agents, *["--json"] * json_wanted) == code
+        captured = capsys.readouterr()
+        assert captured.err == ""
+        if json_wanted:
+            values = json.loads(captured.out)
+            assert values["valid"]
+            startable = {name: one["startable"] for name, one in values["agents"].items()}
+            assert startable == {name: name == "two" for name in (words or ("one", "two"))}
+        else:
+            assert captured.out.startswith("claude-bottle.json is valid")
+            assert ("error: bottles.web.egress.proxy" in captured.out) == bool(code)
+
+    def test_a_warning_is_no_error(
+        self, manifest: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        manifest.write_text(MANIFEST.replace("{}", '{egress: {allowlist: ["example.com:80"]}}', 1))
+        assert invoke("check") == 0
+        assert "warning: " in capsys.readouterr().out
 
     def test_no_engine_is_needed(self, here: Path) -> None:
         program = "import sys, tasks; from invoke.program import Program as P\n"
@@ -501,6 +553,59 @@ def test_what_the_system_refuses_is_text_too(
     first, remedy = capsys.readouterr().err.splitlines()
     assert first == said
     assert "disk" in remedy
+
+
+@pytest.mark.parametrize("task", ["plan", "check"])
+def test_for_json_what_the_system_refuses_is_json_too(
+    task: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail(monkeypatch, PermissionError(13, "Permission denied", "/x"))
+    assert invoke(task, "--json") == 70
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    values = json.loads(captured.out)
+    assert (values["error"], values["code"]) == ("/x: Permission denied", 70)
+    assert "disk" in values["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("check",), 70, "error: No space left on device"),
+        (("check", "--json"), 70, ""),
+        (("schema",), 70, "error: No space left on device"),
+        (("check", "--json", "--manifest", "no.json"), 66, ""),
+    ],
+)
+def test_a_result_that_finds_no_room_is_a_failure(
+    here: Path, words: tuple[str, ...], code: int, told: str
+) -> None:
+    require.need(Path("/dev/full").exists(), "/dev/full")
+    (here / manifests.FILE).write_text(MANIFEST)
+    with Path("/dev/full").open("w") as full:
+        done = run_invoke(here, words, full)
+    assert done.returncode == code
+    assert done.stderr.partition("\n")[0] == told
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [("check",), ("check", "--json"), ("schema",)])
+def test_a_reader_that_goes_is_none(here: Path, words: tuple[str, ...]) -> None:
+    (here / manifests.FILE).write_text(MANIFEST)
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as gone:  # noqa: PTH123  # a descriptor has no path
+        done = run_invoke(here, words, gone)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def run_invoke(
+    here: Path, words: tuple[str, ...], output: IO[str]
+) -> subprocess.CompletedProcess[str]:
+    """Run the very command, with its results written there."""
+    return subprocess.run(
+        [*INVOKE, *words], cwd=here, stdout=output, stderr=subprocess.PIPE, text=True, check=False
+    )
 
 
 @pytest.mark.parametrize("closed", ["<&-", "<&- >&-"])
