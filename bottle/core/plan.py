@@ -87,6 +87,8 @@ class Step:
 
     name: str
     needs: tuple[str, ...] = ()
+    alone: bool = False
+    """The launcher itself does it, and lets no signal interrupt it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,6 +238,6 @@ def _steps(*, with_standin: bool) -> tuple[Step, ...]:
         Step(name=WATCH, needs=(INSIDE,)),
         *standin,
         Step(name=SIDECAR, needs=(OUTSIDE, *(step.name for step in standin))),
-        Step(name=CONTENTS, needs=(KEEPER, SIDECAR)),
-        Step(name=PROOF, needs=(CONTENTS, WATCH)),
+        Step(name=CONTENTS, needs=(KEEPER, SIDECAR), alone=True),
+        Step(name=PROOF, needs=(CONTENTS, WATCH), alone=True),
     )

@@ -124,9 +124,12 @@ class Lifetime:
         actions = self._actions()
         for step in self.plan.steps:
             needed = [self._steps[name] for name in step.needs]
-            self._steps[step.name] = self._start(partial(_after, needed, actions[step.name]))
-        for step in self.plan.steps:
-            self._await(self._steps[step.name])
+            if step.alone:
+                for future in needed:
+                    self._await(future)
+                self._steps[step.name] = _done(actions[step.name]())
+            else:
+                self._steps[step.name] = self._start(partial(_after, needed, actions[step.name]))
         self.audit.note({"event": "started", "runtime": self.plan.bottle.runtime})
         self._signals.check()
 
@@ -268,6 +271,12 @@ class Lifetime:
                 if time.monotonic() > deadline:
                     raise
             time.sleep(_POLL)
+
+
+def _done(result: _Result) -> Future[_Result]:
+    future: Future[_Result] = Future()
+    future.set_result(result)
+    return future
 
 
 def _after(needed: Sequence[Future[Any]], action: Callable[[], _Result]) -> _Result:

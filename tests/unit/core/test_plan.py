@@ -210,3 +210,9 @@ def test_the_agents_that_there_are_are_named(names: tuple[str, ...], known: str)
     with pytest.raises(UsageError) as caught:
         choose(plans.read(content), "quite another")
     assert caught.value.remedy == f"the manifest declares: {known}"
+
+
+@pytest.mark.parametrize("adapter", ["claude", "demo"])
+def test_the_launcher_itself_fills_and_proves_the_bottle(adapter: str) -> None:
+    steps = plans.plan(adapter=adapter).steps
+    assert [step.name for step in steps if step.alone] == [CONTENTS, PROOF]

@@ -71,6 +71,25 @@ class Once:
             self.act()
 
 
+@pytest.mark.parametrize("step", ["send agent", "prove"])
+def test_no_signal_interrupts_the_launchers_own_steps(
+    tmp_path: Path, make: Make, step: str
+) -> None:
+    """A client that looks into a bottle may hang for long once its container is taken away."""
+    ended: list[str] = []
+
+    def interrupted() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.05)  # in which a launcher that waits elsewhere would begin to remove
+        ended.append("whole" if engine.things else "torn away")
+
+    engine = FakeEngine(before=Once(step, interrupted))
+    with pytest.raises(Interrupted), make(engine):
+        pass
+    assert ended == ["whole"]
+    assert_gone(engine, tmp_path)
+
+
 def fail() -> None:
     raise Unavailable("trouble")
 
