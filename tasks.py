@@ -211,7 +211,7 @@ def check(_: Context, agent: str = "", manifest: str = "", json: bool = False) -
             console.result_json(checking.as_values(found, checked))
         else:
             console.results(checking.lines(found, checked))
-    if any(findings.errors(one.findings) for one in checked):
+    if agent and findings.errors(checked[0].findings):
         raise Exit(code=findings.NotStartable.code)
 
 

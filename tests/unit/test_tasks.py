@@ -259,7 +259,7 @@ class TestCheck:
             set(p) == {"path", "found", "wanted", "remedy"} for p in values.get("problems", ())
         )
 
-    @pytest.mark.parametrize(("words", "code"), [((), 69), (("one",), 69), (("two",), 0)])
+    @pytest.mark.parametrize(("words", "code"), [((), 0), (("one",), 69), (("two",), 0)])
     @pytest.mark.parametrize("json_wanted", [False, True])
     def test_an_agent_that_cannot_be_started_is_told_and_has_its_code(
         self,
@@ -286,7 +286,7 @@ class TestCheck:
             assert startable == {name: name == "two" for name in (words or ("one", "two"))}
         else:
             assert captured.out.startswith("claude-bottle.json is valid")
-            assert ("error: bottles.web.egress.proxy" in captured.out) == bool(code)
+            assert ("error: bottles.web.egress.proxy" in captured.out) == (words != ("two",))
 
     def test_a_warning_is_no_error(
         self, manifest: Path, capsys: pytest.CaptureFixture[str]
