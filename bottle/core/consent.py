@@ -46,6 +46,11 @@ class Change:
     widens: bool
 
     @property
+    def subject(self) -> str:
+        """What has changed, in a few words."""
+        return f"{self.topic} {self.name}".strip()
+
+    @property
     def sign(self) -> str:
         """`+` for what is new, `-` for what is gone, `~` for what is another."""
         if not self.before:

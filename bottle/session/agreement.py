@@ -99,7 +99,7 @@ def _beyond(
         yield told, "--accept-new", answers.new
     widened = [change for change in preflight.changes(prepared, before) if change.widens]
     if widened:
-        names = ", ".join(f"{change.topic} {change.name}".strip() for change in widened)
+        names = ", ".join(change.subject for change in widened)
         told = f"it may do more than when you said yes: {names}"
         yield told, "--accept-changes", answers.changes
     if prepared.to_build:

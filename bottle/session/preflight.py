@@ -78,10 +78,9 @@ def _when(before: Consent) -> str:
 
 
 def _changed(change: Change) -> str:
-    what = " ".join((change.topic, change.name)).strip()
     values = " → ".join(_shortened(value) for value in (change.before, change.now) if value)
     note = "   (more than before)" if change.widens else ""
-    return f"{change.sign} {what}: {values}{note}"
+    return f"{change.sign} {change.subject}: {values}{note}"
 
 
 def _shortened(value: str) -> str:

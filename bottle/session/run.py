@@ -16,7 +16,7 @@ from bottle.engine.port import Engine
 from bottle.errors import NotRemoved
 from bottle.provision import extra, images
 from bottle.session import agreement, audit, lock, manifests, reaper, stage
-from bottle.session.agreement import Answers
+from bottle.session.agreement import Answers, Asks
 from bottle.session.declared import Request
 from bottle.session.lifetime import Lifetime
 from bottle.session.manifests import Found
@@ -26,24 +26,11 @@ from bottle.session.start import Prepared, Secrets, prepare, preview
 _TERMINAL: Final = ("TERM", "COLORTERM")
 
 
-class Front(Protocol):
-    """What a start needs of the console."""
-
-    @property
-    def interactive(self) -> bool:
-        """Whether a person sits at a terminal."""
-
-    def say(self, text: str, style: str = "") -> None:
-        """Show a line."""
+class Front(Asks, Protocol):
+    """What a start needs of the console, beside what its agreement needs."""
 
     def result(self, text: str, style: str = "") -> None:
         """Show lines of the agent's."""
-
-    def row(self, label: str, text: str, style: str = "") -> None:
-        """Show a labelled text."""
-
-    def ask(self, question: str, *, default: bool = False) -> bool:
-        """Ask yes or no; only a clear yes is True, or the empty answer where `default` is."""
 
     def step(self, title: str) -> AbstractContextManager[None]:
         """Show what is being done and how long it took."""

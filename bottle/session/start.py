@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 
 from bottle import agents
@@ -52,11 +53,11 @@ class Prepared:
     """What the yes is kept for."""
     making: Making
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return form.digest(form.form(self.form))
 
-    @property
+    @cached_property
     def facts(self) -> tuple[Fact, ...]:
         return consent.facts(self.form)
 
@@ -175,7 +176,7 @@ def _token(declared: Declared, token: Value | None) -> Value | None:
 
 def _extra(declared: Declared) -> Extra | None:
     own = Extra(packages=declared.bottle.image.packages, dockerfile=declared.referents.dockerfile)
-    return own if own != Extra() else None
+    return own or None
 
 
 @dataclass(frozen=True, kw_only=True)
